@@ -1,0 +1,194 @@
+"""The shape of every dataset in the lake: one pyarrow schema each.
+
+A schema here is the promise that a reader of ``lake/<dataset>/period=P/data.parquet`` can rely on; publishing casts
+to it and refuses what does not fit. Money is ``int64`` cents, a day is ``date32``, a count is ``int64``.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+COMPONENTS = (
+    "customs_duty_cents",
+    "excise_duty_cents",
+    "excise_tax_cents",
+    "gst_cents",
+    "anti_dumping_cents",
+    "countervailing_cents",
+    "surtax_cents",
+    "safeguard_cents",
+    "provincial_tax_cents",
+    "interest_cents",
+)
+"""What a charge is made of, in the order in which a statement prints it (form BSF945)."""
+
+_text, _day, _int, _flag = pa.string(), pa.date32(), pa.int64(), pa.bool_()
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, type_) for name, type_ in columns.items()])
+
+
+# What extraction adds to each row of a ledger feed.
+_LEDGER = {
+    "origin": _text,
+    "arrival": _text,
+    "is_late": _flag,
+    "is_counted": _flag,
+    "effect_cents": _int,
+    "under_review_effect_cents": _int,
+    "row_hash": _text,
+}
+
+_TRANSACTIONS = _schema(
+    transaction_id=_text,
+    revision=_int,
+    version=_int,
+    bn15=_text,
+    account_key=_int,
+    kind=_text,
+    transaction_number=_text,
+    activity_on=_day,
+    posted_on=_day,
+    due_on=_day,
+    status=_text,
+    broker_bn9=_text,
+    **{component: _int for component in COMPONENTS},
+    amount_cents=_int,
+    **_LEDGER,
+)
+
+_EXPORT_DECLARATIONS = _schema(
+    declaration_id=_text,
+    revision=_int,
+    version=_int,
+    bn15=_text,
+    account_key=_int,
+    exported_on=_day,
+    reported_on=_day,
+    status=_text,
+    value_cents=_int,
+    **_LEDGER,
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "transactions": _TRANSACTIONS,
+    "export_declarations": _EXPORT_DECLARATIONS,
+    # The ledger rows posted before the first extracted month: the ground on which `baseline` stands.
+    "baseline_transactions": _TRANSACTIONS,
+    "baseline_export_declarations": _EXPORT_DECLARATIONS,
+    "accounts": _schema(
+        bn15=_text,
+        account_key=_int,
+        valid_from=_day,
+        valid_to=_day,
+        legal_name=_text,
+        operating_name=_text,
+        program_type=_text,
+        status=_text,
+        opened_on=_day,
+        closed_on=_day,
+        reinstated_on=_day,
+        language=_text,
+        email=_text,
+        province=_text,
+        hold_reason=_text,
+        hold_until=_day,
+        portal_registered_on=_day,
+        mfa_registered_on=_day,
+    ),
+    "delegations": _schema(
+        bn15=_text,
+        account_key=_int,
+        email=_text,
+        name=_text,
+        role=_text,
+        provider_bn9=_text,
+        valid_from=_day,
+        valid_to=_day,
+    ),
+    "subscribers": _schema(email=_text, language=_text, subscribed_on=_day, unsubscribed_on=_day),
+    "webinars": _schema(
+        webinar_id=_text,
+        revision=_int,
+        title_en=_text,
+        title_fr=_text,
+        language=_text,
+        starts_at=_text,
+        duration_minutes=_int,
+        join_url=_text,
+        status=_text,
+    ),
+    "quarantine": _schema(
+        dataset=_text,
+        row_key=_text,
+        expectation=_text,
+        reason=_text,
+        bn15=_text,
+        kind=_text,
+        status=_text,
+        amount_cents=_int,
+        posted_on=_day,
+        replaces_published=_flag,
+        row_hash=_text,
+        row_json=_text,
+    ),
+    "quarantine_released": _schema(dataset=_text, row_key=_text, row_hash=_text, quarantined_in=_text, how=_text),
+    # Count and sum of all source rows as known at the period, by the month in which they are posted.
+    "control_totals": _schema(
+        dataset=_text,
+        posted_period=_text,
+        kind=_text,
+        status=_text,
+        row_count=_int,
+        valid_row_count=_int,
+        sum_cents=_int,
+    ),
+    "baseline": _schema(
+        bn15=_text,
+        account_key=_int,
+        balance_cents=_int,
+        under_review_cents=_int,
+        last_import_on=_day,
+        last_export_on=_day,
+        last_other_on=_day,
+    ),
+    "activity": _schema(
+        bn15=_text,
+        account_key=_int,
+        import_count=_int,
+        export_count=_int,
+        other_count=_int,
+        last_import_on=_day,
+        last_export_on=_day,
+        last_other_on=_day,
+        effect_cents=_int,
+        under_review_effect_cents=_int,
+    ),
+    # Activity that a later revision took away: what it was, so that the account's dates are looked at again.
+    "activity_retracted": _schema(bn15=_text, account_key=_int, activity=_text, activity_on=_day),
+    "account_facts": _schema(
+        bn15=_text,
+        account_key=_int,
+        valid_from=_day,
+        program_type=_text,
+        status=_text,
+        province=_text,
+        opened_on=_day,
+        reinstated_on=_day,
+        closed_on=_day,
+        hold_reason=_text,
+        hold_until=_day,
+        balance_cents=_int,
+        under_review_cents=_int,
+        last_import_on=_day,
+        last_export_on=_day,
+        last_other_on=_day,
+        has_open_quarantine=_flag,
+    ),
+}
+
+
+def schema_of(dataset: str) -> pa.Schema:
+    """The schema of ``dataset``; a name without one is a programmer's mistake and raises ``KeyError``."""
+    return SCHEMAS[dataset]

@@ -1,0 +1,114 @@
+"""Runs the statements of ``include/sql/`` on DuckDB: Parquet in, Arrow out, no database file, no server.
+
+A statement reads *relations* by name and binds ``$parameters``; which files stand behind a relation is decided here,
+so that the SQL itself holds neither a path nor a value. Bytes repeat because each statement ends in ``ORDER BY``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from include.datasets import schema_of
+
+SQL_FOLDER = Path(__file__).parent / "sql"
+BATCH_ROWS = 122_880
+"""Rows a batch: DuckDB's row group, so that a reader hands on what a scan produced."""
+
+Relation = Sequence[Path] | pa.Table | pa.RecordBatchReader
+Parameters = Mapping[str, Any]
+
+_COMMENT = re.compile(r"--[^\n]*")
+_PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
+
+
+@cache
+def load_statement(name: str) -> str:
+    """The text of ``include/sql/<name>.sql``; raises ``FileNotFoundError`` for a name that is not there."""
+    return (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def parameters_of(name: str) -> frozenset[str]:
+    """The names of the ``$parameters`` that the statement binds."""
+    return frozenset(_PARAMETER.findall(_COMMENT.sub("", load_statement(name))))
+
+
+def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that keeps to ``memory`` and spills to ``spill_folder`` (else refuses to spill)."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory,
+        "threads": threads,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    if spill_folder is not None:
+        config["temp_directory"] = str(spill_folder)
+    return duckdb.connect(":memory:", config=config)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation, *, like: str | None = None) -> None:
+    """Make ``relation`` readable as ``name``.
+
+    Files of the lake also get the column ``period`` from their folder, unless the dataset has one of its own. An empty
+    list becomes an empty relation with the columns of dataset ``like`` (default: ``name``).
+    """
+    if isinstance(relation, pa.Table | pa.RecordBatchReader):
+        con.register(name, relation)
+        return
+    schema = schema_of(like or name) if not relation else None
+    if schema is not None:
+        if "period" not in schema.names:
+            schema = schema.append(pa.field("period", pa.string()))
+        con.register(name, schema.empty_table())
+        return
+    has_period = all(path.parent.name.startswith("period=") for path in relation)
+    if has_period:
+        import pyarrow.parquet as pq
+
+        has_period = "period" not in pq.read_schema(relation[0]).names
+    files = ", ".join(_quoted(str(path)) for path in relation)
+    partitions = "hive_partitioning = true, hive_types_autocast = false" if has_period else "hive_partitioning = false"
+    con.execute(
+        f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM read_parquet([{files}], {partitions})'  # noqa: S608
+    )
+
+
+def run(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    relations: Mapping[str, Relation] | None = None,
+    parameters: Parameters | None = None,
+) -> pa.RecordBatchReader:
+    """Run ``include/sql/<name>.sql`` over ``relations`` and stream its rows.
+
+    Raises ``ValueError`` when ``parameters`` are not exactly those that the statement binds: a value that is passed
+    and not used is as much a mistake as one that is missing.
+    """
+    for relation_name, relation in (relations or {}).items():
+        register(con, relation_name, relation)
+    given = dict(parameters or {})
+    if set(given) != parameters_of(name):
+        raise ValueError(f"{name}.sql binds {sorted(parameters_of(name))}, but was given {sorted(given)}")
+    return con.execute(load_statement(name), given).to_arrow_reader(BATCH_ROWS)
+
+
+def run_table(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    relations: Mapping[str, Relation] | None = None,
+    parameters: Parameters | None = None,
+) -> pa.Table:
+    """Like :func:`run`, read whole: for results that are small by nature (counts, offenders, a plan's changes)."""
+    return run(con, name, relations, parameters).read_all()

@@ -1,0 +1,218 @@
+"""The lake: ``<root>/<dataset>/period=P/data.parquet``, one file a partition, replaced by one rename.
+
+A file counts only when the coverage table carries its hash, written last and in one transaction for all files of a
+step. So a reader never sees half a step: it asks :meth:`Lake.files`, which compares the file with its seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, insert, select
+from sqlalchemy.engine import Connection, Engine
+
+from include.carm.errors import DataError, Unavailable
+from include.carm.period import Period
+from include.database import write_transaction
+from include.datasets import SCHEMAS
+from include.operations_schema import COVERAGE
+
+ROW_GROUP_ROWS = 122_880
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What the coverage table says of one file."""
+
+    dataset: str
+    period: str
+    rows: int
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_parquet(path: Path, data: pa.Table | pa.RecordBatchReader, schema: pa.Schema | None = None) -> int:
+    """Write ``data`` to ``path`` so that equal rows give equal bytes; returns the number of rows.
+
+    Batches are gathered into row groups of one fixed size, whatever sizes the engine handed over.
+    """
+    schema = schema or data.schema
+    batches = data.to_reader() if isinstance(data, pa.Table) else data
+    rows, waiting, waiting_rows = 0, [], 0
+    with pq.ParquetWriter(path, schema, compression="zstd", version="2.6") as writer:
+        for batch in batches:
+            table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            waiting.append(table)
+            waiting_rows += table.num_rows
+            while waiting_rows >= ROW_GROUP_ROWS:
+                gathered = pa.concat_tables(waiting)
+                writer.write_table(gathered.slice(0, ROW_GROUP_ROWS).combine_chunks(), ROW_GROUP_ROWS)
+                rest = gathered.slice(ROW_GROUP_ROWS)
+                waiting, waiting_rows = [rest], rest.num_rows
+                rows += ROW_GROUP_ROWS
+        if waiting_rows:
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), ROW_GROUP_ROWS)
+            rows += waiting_rows
+    return rows
+
+
+class Lake:
+    """The datasets below one root, with their seals in the database of ``carm_apply``.
+
+    ``area`` is ``lake`` (the record) or ``shadow`` (what a shadow run of an issued month computed). A shadow lake
+    reads through to the record for every partition that it has not computed itself.
+    """
+
+    def __init__(self, data: Path, engine: Engine, area: str = "lake") -> None:
+        if area not in ("lake", "shadow"):
+            raise ValueError(f"a lake's area is lake or shadow, not {area!r}")
+        self.data, self.engine, self.area = data, engine, area
+        self.root = data / "lake" if area == "lake" else data / "shadow" / "lake"
+
+    def path(self, dataset: str, period: Period | str) -> Path:
+        """Where the partition lies, whether it exists or not."""
+        return self.root / dataset / f"period={period}" / "data.parquet"
+
+    # Reading
+
+    def seals(self, dataset: str | None = None, *, connection: Connection | None = None) -> list[Seal]:
+        """All seals of this area (of one dataset), oldest period first."""
+        query = select(COVERAGE.c.dataset, COVERAGE.c.period, COVERAGE.c.rows, COVERAGE.c.sha256).where(
+            COVERAGE.c.area == self.area
+        )
+        if dataset is not None:
+            query = query.where(COVERAGE.c.dataset == dataset)
+        query = query.order_by(COVERAGE.c.period, COVERAGE.c.dataset)
+        if connection is not None:
+            return [Seal(*row) for row in connection.execute(query)]
+        with self.engine.connect() as own:
+            return [Seal(*row) for row in own.execute(query)]
+
+    def periods(self, dataset: str) -> list[Period]:
+        """The sealed periods of ``dataset``, oldest first; in a shadow lake those of the record too."""
+        found = {Period.parse(seal.period) for seal in self.seals(dataset)}
+        if self.area == "shadow":
+            found |= set(Lake(self.data, self.engine).periods(dataset))
+        return sorted(found)
+
+    def has(self, dataset: str, period: Period) -> bool:
+        """Whether the partition is sealed here (or, for a shadow lake, in the record)."""
+        return period in self.periods(dataset)
+
+    def files(self, dataset: str, periods: Iterable[Period] | None = None) -> list[Path]:
+        """The files of the sealed partitions among ``periods`` (default: all), each proved against its seal.
+
+        Raises ``DataError`` when a file is missing or is not the one that was sealed.
+        """
+        wanted = None if periods is None else {str(period) for period in periods}
+        found: dict[str, Path] = {}
+        if self.area == "shadow":
+            record = Lake(self.data, self.engine)
+            found = {path.parent.name.removeprefix("period="): path for path in record.files(dataset, periods)}
+        for seal in self.seals(dataset):
+            if wanted is not None and seal.period not in wanted:
+                continue
+            path = self.path(dataset, seal.period)
+            if not path.exists() or sha256_of(path) != seal.sha256:
+                raise DataError(
+                    f"{self.area}/{dataset}/period={seal.period} is not the file that was sealed: "
+                    f"run {seal.period} again, or restore the file from a backup"
+                )
+            found[seal.period] = path
+        return [found[period] for period in sorted(found)]
+
+    def file(self, dataset: str, period: Period) -> Path:
+        """The proved file of one partition; raises ``DataError`` when it was never sealed."""
+        files = self.files(dataset, [period])
+        if not files:
+            raise DataError(f"{self.area} has no sealed {dataset} for {period}: run that month first")
+        return files[0]
+
+    # Writing
+
+    def publish(self, dataset: str, period: Period | str, data: pa.Table | pa.RecordBatchReader) -> Seal:
+        """Write one partition and move it into place; it does not count until :meth:`seal` has recorded it.
+
+        The same rows leave the file untouched; a file that they replace is kept below ``superseded/``.
+        """
+        target = self.path(dataset, period)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".data.{os.getpid()}.parquet")
+            rows = write_parquet(fresh, data, SCHEMAS.get(dataset))
+            digest = sha256_of(fresh)
+            if target.exists():
+                old = sha256_of(target)
+                if old == digest:
+                    fresh.unlink()
+                    return Seal(dataset, str(period), rows, digest)
+                kept = self.data / "superseded" / self.area / dataset / f"period={period}" / f"{old[:16]}.parquet"
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.unlink(missing_ok=True)
+                os.link(target, kept)
+            with fresh.open("rb") as file:
+                os.fsync(file.fileno())
+            fresh.replace(target)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot write {dataset} for {period} ({error.strerror or error}): "
+                "make room in the data folder, or make it writable, and run the month again"
+            ) from error
+        return Seal(dataset, str(period), rows, digest)
+
+    def seal(self, seals: Sequence[Seal], *, run_id: str, connection: Connection | None = None) -> None:
+        """Record files as counting, all in one transaction (the caller's, when a ``connection`` is given)."""
+        if connection is None:
+            with write_transaction(self.engine) as own:
+                self.seal(seals, run_id=run_id, connection=own)
+            return
+        recorded = {(seal.dataset, seal.period): seal for seal in self.seals(connection=connection)}
+        changed = [seal for seal in seals if recorded.get((seal.dataset, seal.period)) != seal]
+        for seal in changed:
+            connection.execute(
+                delete(COVERAGE).where(
+                    COVERAGE.c.area == self.area,
+                    COVERAGE.c.dataset == seal.dataset,
+                    COVERAGE.c.period == seal.period,
+                )
+            )
+        if changed:
+            connection.execute(
+                insert(COVERAGE),
+                [
+                    {
+                        "area": self.area,
+                        "dataset": seal.dataset,
+                        "period": seal.period,
+                        "rows": seal.rows,
+                        "sha256": seal.sha256,
+                        "run_id": run_id,
+                    }
+                    for seal in changed
+                ],
+            )
+
+    def publish_and_seal(
+        self, dataset: str, period: Period | str, data: pa.Table | pa.RecordBatchReader, *, run_id: str
+    ) -> Seal:
+        """One partition that is a step of its own: written, then sealed."""
+        seal = self.publish(dataset, period, data)
+        self.seal([seal], run_id=run_id)
+        return seal
+
+
+def state_digest(seals: Iterable[Seal]) -> str:
+    """One hash over what is sealed, to notice that somebody else published in the meantime."""
+    lines = sorted(f"{seal.dataset} {seal.period} {seal.rows} {seal.sha256}" for seal in seals)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
