@@ -1,0 +1,54 @@
+"""Business numbers: the BN15 of an import/export account, such as ``000000018RM0001``.
+
+A BN15 is a BN9, the program identifier RM and a four-digit reference. The BN9 passes the Luhn check, which
+python-stdnum knows; what that package also accepts (other programs, reference 0000, a BN9 of zeros) is refused
+here. A digit is never repaired: an invalid number goes to quarantine with its reason.
+"""
+
+import re
+
+from stdnum import luhn
+
+from include.carm.errors import DataError
+
+_SEPARATORS = re.compile(r"[\s-]+")
+# [0-9] and not \d: other scripts' digits look right to a person and are no business number.
+_BN15 = re.compile(r"([0-9]{9})RM([0-9]{4})")
+_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+
+
+def normalise(text: str) -> str:
+    """Upper case, without spaces and hyphens: how a number is compared, never a judgement of it."""
+    return _SEPARATORS.sub("", text).upper()
+
+
+def is_valid_bn15(text: str) -> bool:
+    """Whether the text, in any spelling, is the number of an RM account with a right check digit."""
+    number = _BN15.fullmatch(normalise(text))
+    if number is None:
+        return False
+    bn9, reference = number.groups()
+    return bn9 != "000000000" and reference != "0000" and luhn.is_valid(bn9)
+
+
+def bn9_with_check_digit(first_eight: str) -> str:
+    """The BN9 that begins with these eight digits. For made-up numbers: real ones are given, not computed.
+
+    Raises ``DataError`` where the text is not eight digits.
+    """
+    if _EIGHT_DIGITS.fullmatch(first_eight) is None:
+        raise DataError(f"'{first_eight}' is not eight digits: a check digit completes exactly eight")
+    return first_eight + luhn.calc_check_digit(first_eight)
+
+
+def account_key(bn15: str) -> int:
+    """The BN15 as an integer, BN9 times 10,000 plus the reference; grouping by it costs a quarter of the text.
+
+    The same in SQL, for a ``bn15`` that validation let pass:
+    ``CAST(substr(bn15, 1, 9) AS BIGINT) * 10000 + CAST(substr(bn15, 12, 4) AS BIGINT)``.
+    Raises ``DataError`` for a text that has not the form of a BN15; the check digit is not looked at.
+    """
+    number = _BN15.fullmatch(normalise(bn15))
+    if number is None:
+        raise DataError("this text has not the form of a BN15 (nine digits, RM, four digits), so it has no key")
+    return int(number[1]) * 10000 + int(number[2])
