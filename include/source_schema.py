@@ -1,0 +1,116 @@
+"""The tables of the source database: types and indexes, and no other constraint.
+
+Dirty data must reach validation, so nothing here refuses a duplicate, a missing value or an unknown account.
+:mod:`include.feeds` says which columns there are; this module says how they lie in a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, inspect, select
+from sqlalchemy.engine import Connection, Engine
+
+from include.database import read_snapshot
+from include.feeds import LEDGER_FEEDS, SNAPSHOT_FEEDS
+
+SOURCE = MetaData()
+"""The tables that hold the source's rows."""
+
+_TYPES = {"text": Text, "day": Date, "int": BigInteger}
+
+TABLES: dict[str, Table] = {
+    feed.name: Table(feed.name, SOURCE, *(Column(name, _TYPES[kind]()) for name, kind in feed.columns.items()))
+    for feed in (*SNAPSHOT_FEEDS, *LEDGER_FEEDS)
+}
+
+# What extraction asks for: a month by its ledger day, all revisions of some keys, the versions of an account.
+for _table, _columns in (
+    ("accounts", ("bn15", "valid_from")),
+    ("transactions", ("posted_on",)),
+    ("transactions", ("transaction_id", "revision")),
+    ("export_declarations", ("reported_on",)),
+    ("export_declarations", ("declaration_id", "revision")),
+):
+    Index("_".join(("ix", _table, *_columns)), *(TABLES[_table].c[name] for name in _columns))
+
+# What the filling of a source leaves behind beside the rows. Made with them, and no business of the migrations.
+FILLING = MetaData()
+
+LOADS = Table(
+    "carm_loads",
+    FILLING,
+    Column("load_no", BigInteger),
+    Column("mode", Text),  # load, append
+    Column("file_name", Text),
+    Column("sha256", Text),
+    Column("rows", BigInteger),
+)
+"""One row a loaded file: the same files again are known by their hashes."""
+
+DEMO_WORLD = Table(
+    "carm_demo_world",
+    FILLING,
+    Column("seed", BigInteger),
+    Column("accounts", BigInteger),
+    Column("months", BigInteger),
+    Column("last_period", Text),
+)
+"""One row where the source is the demo world, with what it was made from."""
+
+
+def create_tables(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Create those of the source tables ``names`` that are missing, without indexes; returns the created ones.
+
+    Indexes come after the rows, by :func:`create_indexes`: an index is built faster than it is grown.
+    """
+    present = set(inspect(connection).get_table_names())
+    missing = [name for name in names if name not in present]
+    for name in missing:
+        # A copy, because a table cannot be created without the indexes that hang on it.
+        columns = (Column(column.name, column.type) for column in TABLES[name].columns)
+        Table(name, MetaData(), *columns).create(connection)
+    return missing
+
+
+def create_indexes(connection: Connection, names: Iterable[str]) -> None:
+    """Create the indexes of the source tables ``names``, where they are missing."""
+    for name in names:
+        for index in sorted(TABLES[name].indexes, key=lambda index: str(index.name)):
+            index.create(connection, checkfirst=True)
+
+
+def received_tables(connection: Connection) -> list[str]:
+    """The source tables that are there, in the order of :data:`TABLES`; a feed without its table was not received."""
+    present = set(inspect(connection).get_table_names())
+    return [name for name in TABLES if name in present]
+
+
+def filled_tables(connection: Connection) -> list[str]:
+    """The source tables that hold at least one row."""
+    return [
+        name
+        for name in received_tables(connection)
+        if connection.scalar(select(exists(select(1).select_from(TABLES[name]))))
+    ]
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether the source holds no row at all, so that it may be filled."""
+    with read_snapshot(engine) as connection:
+        return not filled_tables(connection)
+
+
+def demo_world(engine: Engine) -> dict[str, Any] | None:
+    """What the demo world in this source was made from (seed, accounts, months, last_period); None for other data."""
+    with read_snapshot(engine) as connection:
+        return read_demo_world(connection)
+
+
+def read_demo_world(connection: Connection) -> dict[str, Any] | None:
+    """The same as :func:`demo_world`, inside a transaction of the caller's."""
+    if not inspect(connection).has_table(DEMO_WORLD.name):
+        return None
+    row = connection.execute(select(DEMO_WORLD)).mappings().first()
+    return None if row is None else dict(row)
