@@ -1,0 +1,133 @@
+# The commands of this project. `make help` lists them; nothing else has to be installed but make and
+# Python 3.11 or later with its venv module. Kept to what the make of macOS (3.81) knows.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help env env-dev run ui backfill test check check-format check-lint check-types check-sql format lock clean
+
+UV_VERSION := 0.13.9
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+
+# What the commands take; an empty value means the default that the command itself knows.
+PERIOD :=
+FROM :=
+DATA :=
+EFFECTS :=
+PORT :=
+FROM_PERIOD :=
+TO_PERIOD :=
+# More words for pytest: make test TESTS="tests/carm -k calendar"
+TESTS :=
+
+help:
+	@echo "make run                   one statement month through Airflow, with a demo source if there is none"
+	@echo "                           PERIOD=2021-12  FROM=folder of CSV files  DATA=folder  EFFECTS=auto|live|shadow"
+	@echo "make ui                    Airflow in the browser; PORT=8080  DATA=folder"
+	@echo "make backfill              several months in shadow; FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
+	@echo "make test                  every test; TESTS=\"words for pytest\""
+	@echo "make check                 format, lint, types and SQL lint; changes nothing"
+	@echo "make format                formats Python and SQL"
+	@echo "make lock                  resolves requirements*.txt into the locks anew"
+	@echo "make env                   only the environment, in $(VENV)"
+	@echo "make clean                 removes the environment and the caches; never the data folder"
+
+# --- What it does -----------------------------------------------------------------------------------------------
+
+run: env
+	@$(PYTHON) -m include.local_airflow run --period "$(PERIOD)" --from "$(FROM)" --data "$(DATA)" \
+	    --effects "$(EFFECTS)" --port "$(PORT)"
+
+ui: env
+	@$(PYTHON) -m include.local_airflow ui --data "$(DATA)" --port "$(PORT)"
+
+backfill: env
+	@$(PYTHON) -m include.local_airflow backfill --from-period "$(FROM_PERIOD)" --to-period "$(TO_PERIOD)" \
+	    --data "$(DATA)" --port "$(PORT)"
+
+# --- How it is proved -------------------------------------------------------------------------------------------
+
+# Two workers, because two cores are what the time limits are promised for; tests/conftest.py says which tests must
+# share a worker.
+test: env-dev
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
+
+check: check-format check-lint check-types check-sql
+
+check-format: env-dev
+	@$(PYTHON) -m ruff format --check .
+
+check-lint: env-dev
+	@$(PYTHON) -m ruff check .
+
+check-types: env-dev
+	@$(PYTHON) -m mypy
+
+check-sql: env-dev
+	@$(PYTHON) -m sqlfluff lint --disable-progress-bar include/sql
+
+format: env-dev
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m sqlfluff fix --disable-progress-bar include/sql
+
+# --- The environment --------------------------------------------------------------------------------------------
+# A stamp in the environment says what was installed, so a second call costs nothing and a changed lock installs anew.
+
+env: $(VENV)/.runtime-installed $(VENV)/.project-installed
+
+env-dev: $(VENV)/.dev-installed $(VENV)/.project-installed
+
+# A Python without ensurepip (Debian without python3-venv) cannot make an environment, so it does not count.
+$(VENV)/.created:
+	@for python in python3.13 python3.12 python3.11 python3; do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	        echo "Making the environment $(VENV) with $$("$$python" --version)"; \
+	        "$$python" -m venv $(VENV) && touch $@; exit $$?; \
+	    fi; \
+	done; \
+	echo "no Python 3.11 or later with the venv module was found: install one" \
+	     "(Debian, Ubuntu: apt install python3-venv; macOS: brew install python@3.13) and run make again" >&2; \
+	exit 1
+
+$(VENV)/.uv-$(UV_VERSION): $(VENV)/.created
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@touch $@
+
+# uv reads no pip configuration: a mirror that is set for pip is handed on, and where uv cannot get the packages, pip
+# tries with all its settings. Both compile to byte code here, because Airflow would else do it at its first start.
+define install_lock
+	@echo "Installing the packages of $(1); the first time takes about half a minute"
+	@mirror="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}"; \
+	if [ -n "$$mirror" ]; then UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$mirror}"; export UV_DEFAULT_INDEX; fi; \
+	$(UV) pip install --python $(PYTHON) --quiet --compile-bytecode -r $(1) || { \
+	    echo "uv could not install the packages: trying pip, which reads your pip configuration and takes longer" >&2; \
+	    $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $(1); }
+endef
+
+$(VENV)/.runtime-installed: requirements.lock $(VENV)/.uv-$(UV_VERSION)
+	$(call install_lock,requirements.lock)
+	@touch $@
+
+# The lock for development holds the runtime lock whole, so the runtime need not be installed again after it.
+$(VENV)/.dev-installed: requirements-dev.lock $(VENV)/.uv-$(UV_VERSION)
+	$(call install_lock,requirements-dev.lock)
+	@touch $(VENV)/.runtime-installed $@
+
+# uv has the build backend inside itself: no download, no build environment.
+$(VENV)/.project-installed: pyproject.toml $(VENV)/.uv-$(UV_VERSION)
+	@$(UV) pip install --python $(PYTHON) --quiet --offline --no-deps --editable .
+	@touch $@
+
+# --universal: one lock for every platform and for each Python from 3.11 on.
+lock: $(VENV)/.uv-$(UV_VERSION)
+	@$(UV) pip compile --python $(PYTHON) --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
+	@$(UV) pip compile --python $(PYTHON) --quiet --universal --python-version 3.11 --no-emit-index-url \
+	    --custom-compile-command "make lock" --constraint requirements.lock \
+	    --output-file requirements-dev.lock requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path "./data/*" -prune -exec rm -rf {} +
