@@ -95,12 +95,16 @@ $(VENV)/.uv-$(UV_VERSION): $(VENV)/.created
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-# uv reads no pip configuration: a mirror that is set for pip is handed on, and where uv cannot get the packages, pip
-# tries with all its settings. Both compile to byte code here, because Airflow would else do it at its first start.
+# uv reads no pip configuration: a mirror and a certificate that are set for pip are handed on, and where uv still
+# cannot get the packages, pip tries with all its settings. Both compile to byte code here, because Airflow would
+# else do it at its first start.
 define install_lock
 	@echo "Installing the packages of $(1); the first time takes about half a minute"
-	@mirror="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}"; \
-	if [ -n "$$mirror" ]; then UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$mirror}"; export UV_DEFAULT_INDEX; fi; \
+	@pip_setting() { $(PYTHON) -m pip config get "global.$$1" 2>/dev/null; }; \
+	mirror="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(pip_setting index-url)}}"; \
+	certificate="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(pip_setting cert)}}"; \
+	if [ -n "$$mirror" ]; then UV_DEFAULT_INDEX="$$mirror"; export UV_DEFAULT_INDEX; fi; \
+	if [ -n "$$certificate" ]; then SSL_CERT_FILE="$$certificate"; export SSL_CERT_FILE; fi; \
 	$(UV) pip install --python $(PYTHON) --quiet --compile-bytecode -r $(1) || { \
 	    echo "uv could not install the packages: trying pip, which reads your pip configuration and takes longer" >&2; \
 	    $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $(1); }
