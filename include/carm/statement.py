@@ -1,0 +1,187 @@
+"""One Statement of Account as an object, and the formats that need no page: CSV and JSON.
+
+The object is built once from the lake's rows; every format reads the same object, so none can say something else
+than another. Money is integer cents and a day is ISO text, as it is printed in both languages.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+COMPONENTS = (
+    "customs_duty_cents",
+    "excise_duty_cents",
+    "excise_tax_cents",
+    "gst_cents",
+    "anti_dumping_cents",
+    "countervailing_cents",
+    "surtax_cents",
+    "safeguard_cents",
+    "provincial_tax_cents",
+    "interest_cents",
+)
+"""What a charge is made of, in the order of form BSF945."""
+
+SECTIONS = (
+    "due",
+    "other",
+    "late",
+    "under_review",
+    "payments_credits",
+    "offsets_disbursements",
+    "interest",
+    "penalties",
+)
+"""The sections in the order in which they stand on the page."""
+
+# Spreadsheets take a cell that begins like this for a formula, whatever the quotes around it.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class StatementLine(NamedTuple):
+    """One printed line; the columns of ``statement_lines`` without the account. ``amount_cents`` is the effect."""
+
+    line_no: int
+    section: str
+    transaction_id: str
+    revision: int
+    version: int
+    kind: str
+    transaction_number: str | None
+    activity_on: str
+    posted_on: str
+    due_on: str | None
+    status: str
+    arrival: str
+    broker_bn9: str | None
+    customs_duty_cents: int
+    excise_duty_cents: int
+    excise_tax_cents: int
+    gst_cents: int
+    anti_dumping_cents: int
+    countervailing_cents: int
+    surtax_cents: int
+    safeguard_cents: int
+    provincial_tax_cents: int
+    interest_cents: int
+    amount_cents: int
+    posted_amount_cents: int
+    running_balance_cents: int
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """The amounts of :data:`COMPONENTS`, in that order."""
+        return self[FIRST_COMPONENT : FIRST_COMPONENT + len(COMPONENTS)]
+
+
+FIRST_COMPONENT = StatementLine._fields.index(COMPONENTS[0])
+
+
+class StatementHead(NamedTuple):
+    """What stands above the lines; the columns of ``statement_heads`` that a statement shows.
+
+    ``language`` is ``en``, ``fr`` or ``both``.
+    """
+
+    bn15: str
+    period: str
+    version: int
+    period_start: str
+    period_end: str
+    issued_on: str
+    due_on: str
+    language: str
+    opening_cents: int
+    debits_cents: int
+    credits_cents: int
+    closing_cents: int
+    under_review_cents: int
+    total_payable_cents: int
+    line_count: int
+    legal_name: str | None
+    operating_name: str | None
+    program_type: str | None
+    account_status: str | None
+    closed_on: str | None
+
+
+class Statement(NamedTuple):
+    """One statement: its head and its lines, numbered from 1 and grouped by section."""
+
+    head: StatementHead
+    lines: tuple[StatementLine, ...]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the page, in the order in which they follow each other."""
+        return ("en", "fr") if self.head.language == "both" else (self.head.language,)
+
+    def sections(self) -> Iterator[tuple[str, list[StatementLine]]]:
+        """Each section that has lines, in the order of the page."""
+        for section, lines in groupby(self.lines, key=itemgetter(1)):
+            yield section, list(lines)
+
+
+def build_statements(
+    heads: Iterable[tuple[object, ...]], lines: Iterable[tuple[str, tuple[object, ...]]]
+) -> Iterator[Statement]:
+    """Join heads with their lines, both in the order of the accounts; lines come as pairs ``(bn15, row)``.
+
+    Raises ``ValueError`` when a head has not as many lines as it says: the two were not read from the same month.
+    """
+    groups = groupby(lines, key=itemgetter(0))
+    waiting = next(groups, None)
+    for row in heads:
+        head = StatementHead._make(row)  # type: ignore[arg-type]
+        own: tuple[StatementLine, ...] = ()
+        if waiting is not None and waiting[0] == head.bn15:
+            own = tuple(StatementLine._make(line) for _, line in waiting[1])  # type: ignore[arg-type]
+            waiting = next(groups, None)
+        if len(own) != head.line_count:
+            raise ValueError(f"a statement of {head.period} has {len(own)} lines instead of {head.line_count}")
+        yield Statement(head, own)
+    if waiting is not None:
+        raise ValueError("there are statement lines without a statement")
+
+
+CSV_COLUMNS = ("bn15", "period", *StatementLine._fields)
+_TEXT_COLUMNS = tuple(
+    StatementLine._fields.index(name)
+    for name in ("transaction_id", "kind", "transaction_number", "status", "broker_bn9")
+)
+
+
+def guard_formula(cell: str | None) -> str | None:
+    """The text with a ``'`` before it where a spreadsheet would otherwise calculate it."""
+    return f"'{cell}" if cell is not None and cell.startswith(FORMULA_STARTS) else cell
+
+
+def render_csv(statement: Statement) -> bytes:
+    """The lines as CSV (RFC 4180, UTF-8), one row a line, with the names of the dataset's columns.
+
+    Amounts are integer cents: a decimal point would be text to a French spreadsheet, and a sign of rounding to
+    nobody. Names are the same in every language, so files of several accounts can be put one after the other.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    account = (statement.head.bn15, statement.head.period)
+    for line in statement.lines:
+        cells = list(line)
+        for column in _TEXT_COLUMNS:
+            cells[column] = guard_formula(cells[column])
+        writer.writerow((*account, *cells))
+    return out.getvalue().encode()
+
+
+def render_json(statement: Statement) -> bytes:
+    """Head and lines as one JSON object; money in cents, days as ISO text, nothing rounded or translated."""
+    head = statement.head._asdict()
+    lines = [line._asdict() for line in statement.lines]
+    return (json.dumps({**head, "lines": lines}, ensure_ascii=False, indent=2) + "\n").encode()

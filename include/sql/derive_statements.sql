@@ -1,0 +1,43 @@
+-- Purpose: Register the statements of the month: each head with the hash of the document that was rendered from it.
+-- Grain: one row per statement.
+-- Reads: rendered_documents, statement_heads
+-- Writes: statements
+-- Parameters: none
+-- Rerun: the same relations give the same rows in the same order; the period's file is replaced.
+--
+-- A head without a document keeps an empty hash; the caller refuses to publish such a month.
+WITH heads AS (
+    SELECT *
+    FROM statement_heads
+    WHERE parked_reason IS NULL
+),
+
+documents AS (
+    SELECT
+        bn15,
+        document_sha256
+    FROM rendered_documents
+)
+
+SELECT
+    heads.bn15,
+    heads.account_key,
+    heads.period,
+    heads.version,
+    heads.period_start,
+    heads.period_end,
+    heads.issued_on,
+    heads.due_on,
+    heads.language,
+    heads.opening_cents,
+    heads.debits_cents,
+    heads.credits_cents,
+    heads.closing_cents,
+    heads.under_review_cents,
+    heads.total_payable_cents,
+    heads.line_count,
+    documents.document_sha256
+FROM heads
+LEFT JOIN documents
+    ON heads.bn15 = documents.bn15
+ORDER BY heads.account_key

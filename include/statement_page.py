@@ -1,0 +1,247 @@
+"""The page of a Statement of Account: HTML for the screen, the telephone and the printer.
+
+The templates in ``include/templates/statement/`` are specialised by language when they are compiled: every fixed
+text is put in place once, so that rendering only fills in what differs between statements. That is also when a
+missing text is found. ``docs/adr/0041-statement-page.md`` says why the page is built like this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from include.carm.contacts import Contacts, ReinstatementContact
+from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
+from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
+from include.transaction_kinds import kind_labels, read_transaction_kinds
+
+TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "statement"
+LANGUAGES = ("en", "fr")
+
+# Characters that HTML forbids or that would move other text around; a name that holds them shows a mark instead.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TEXT_MARK = re.compile(r"\[\[([a-z0-9_]+)\]\]")
+_CSS_TEXT_MARK = re.compile(r"\[\[(en|fr)\.([a-z0-9_]+)\]\]")
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+_NOT_BN15 = re.compile(r"[^0-9A-Z]")
+
+
+@cache
+def read_texts() -> dict[str, dict[str, str]]:
+    """Every text by language and key, from ``texts.yaml``."""
+    pairs = yaml.safe_load((TEMPLATE_FOLDER / "texts.yaml").read_text(encoding="utf-8"))
+    return {language: {key: pair[language] for key, pair in pairs.items()} for language in LANGUAGES}
+
+
+def template_version() -> str:
+    """SHA-256 over all that shapes a page beside the statement itself: templates, texts, labels of kinds."""
+    digest = hashlib.sha256()
+    for path in sorted(TEMPLATE_FOLDER.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for row in read_transaction_kinds():
+        digest.update(repr(sorted(row.items())).encode())
+    return digest.hexdigest()
+
+
+class StatementPages:
+    """Renders the statements of one issue date. One environment, compiled templates, made once a process."""
+
+    def __init__(self, contacts: Contacts, issued_on: date) -> None:
+        environment = Environment(
+            autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
+        )
+        reinstatement = contacts.reinstatement_on(issued_on)
+        self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
+        self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
+        self._writers = {language: _Writer(language, contacts, reinstatement) for language in LANGUAGES}
+
+    def render(self, statement: Statement) -> bytes:
+        """The page as UTF-8 HTML: one document, in the client's language or in both, one after the other.
+
+        Raises ``KeyError`` for a statement whose language is none of ``en``, ``fr``, ``both``.
+        """
+        head, languages = statement.head, statement.languages
+        bodies = [self._bodies[language].render(self._writers[language].context(statement)) for language in languages]
+        titles = " / ".join(self._writers[language].texts["document_title"] for language in languages)
+        # It is also put into the style sheet, for the foot of the printed page, where HTML's escaping does not hold.
+        bn15 = _NOT_BN15.sub("", head.bn15)
+        page = self._pages[languages[0]].render(
+            title=f"{titles}, {head.period}, {bn15}",
+            page_label=f"{bn15} · {head.period}",
+            has_language_choice=len(languages) > 1,
+            # Escaped where it was rendered.
+            bodies=Markup("".join(bodies)),  # noqa: S704
+        )
+        return page.encode()
+
+
+class _Writer:
+    """Turns a statement into the words of one language; everything it returns is text, escaped by the template."""
+
+    def __init__(self, language: str, contacts: Contacts, reinstatement: ReinstatementContact) -> None:
+        self.language = language
+        self.texts = read_texts()[language]
+        self._kinds = kind_labels(language)
+        self._components = [_unbroken(self.texts[name]) + NO_BREAK_SPACE for name in COMPONENTS]
+        self._fixed = {
+            "letterhead_name": contacts.letterhead.name[language],
+            "letterhead_programme": contacts.letterhead.programme[language],
+            "letterhead_address": contacts.letterhead.address[language],
+            "helpdesk": contacts.helpdesk_name[language],
+            "reinstatement": reinstatement.name[language],
+            "reinstatement_telephone": reinstatement.telephone or "",
+        }
+
+    def context(self, statement: Statement) -> dict[str, Any]:
+        """The values that the template of this language fills in."""
+        head, lines = statement
+        money = {
+            name: format_money(cents, self.language)
+            for name, cents in (
+                ("opening", head.opening_cents),
+                ("debits", head.debits_cents),
+                ("credits", -head.credits_cents),
+                ("closing", head.closing_cents),
+                ("under_review", head.under_review_cents),
+                ("total", head.total_payable_cents),
+            )
+        }
+        sections = [self._section(section, own) for section, own in statement.sections()]
+        return {
+            **self._fixed,
+            **money,
+            **self._headline(head, money),
+            "bn15": head.bn15,
+            "legal_name": printable(head.legal_name or head.bn15),
+            "operating_name": printable(head.operating_name) if head.operating_name else "",
+            "period_start": head.period_start,
+            "period_end": head.period_end,
+            "issued_on": head.issued_on,
+            "due_on": head.due_on,
+            "program": self.texts.get(f"program_{head.program_type}", self.texts["program_unknown"]),
+            "account_status": self._account_status(head),
+            "sections": sections,
+            "is_payable": head.total_payable_cents > 0,
+            "is_credit": head.closing_cents < 0,
+            "has_under_review": head.under_review_cents != 0,
+            "has_other": any(section[0] == "other" for section in sections),
+            "has_broker": any(line.broker_bn9 for line in lines),
+        }
+
+    def _headline(self, head: StatementHead, money: dict[str, str]) -> dict[str, str]:
+        texts = self.texts
+        if head.total_payable_cents > 0:
+            return {
+                "headline": texts["total_payable"],
+                "headline_amount": money["total"],
+                "headline_action": texts["pay_by"].format(due_on=head.due_on),
+            }
+        if head.closing_cents < 0:
+            return {
+                "headline": texts["credit_balance"],
+                "headline_amount": money["closing"],
+                "headline_action": texts["no_payment"],
+            }
+        action = "no_payment_for_now" if head.closing_cents > 0 else "no_payment"
+        return {
+            "headline": texts["total_payable"],
+            "headline_amount": money["total"],
+            "headline_action": texts[action],
+        }
+
+    def _account_status(self, head: StatementHead) -> str:
+        if head.account_status != "closed":
+            return ""
+        if head.closed_on is None:
+            return self.texts["account_closed"]
+        return self.texts["account_closed_on"].format(closed_on=head.closed_on)
+
+    def _section(self, section: str, lines: list[StatementLine]) -> tuple[str, str, str, str, list[tuple[str, ...]]]:
+        total = format_amount(sum(line.amount_cents for line in lines), self.language)
+        rows = [self._row(line) for line in lines]
+        return section, self.texts[f"section_{section}"], self.texts.get(f"note_{section}", ""), total, rows
+
+    def _row(self, line: StatementLine) -> tuple[str, ...]:
+        language, texts = self.language, self.texts
+        return (
+            self._kinds.get(line.kind, line.kind),
+            self._number(line),
+            self._dated(line),
+            self._parts(line),
+            texts["line_broker"].format(broker=printable(line.broker_bn9)) if line.broker_bn9 else "",
+            self._remark(line),
+            line.posted_on,
+            line.due_on or "",
+            format_amount(line.amount_cents, language),
+            format_amount(line.running_balance_cents, language),
+        )
+
+    def _parts(self, line: StatementLine) -> str:
+        # Interest that is all interest says so already.
+        if line.kind == "INT" and line.interest_cents == line.amount_cents:
+            return ""
+        return f"{NO_BREAK_SPACE}· ".join(
+            name + format_amount(cents, self.language)
+            for name, cents in zip(self._components, line.components, strict=True)
+            if cents
+        )
+
+    def _number(self, line: StatementLine) -> str:
+        if line.transaction_number:
+            return self.texts["line_number"].format(number=printable(line.transaction_number))
+        return self.texts["line_reference"].format(reference=printable(line.transaction_id))
+
+    def _dated(self, line: StatementLine) -> str:
+        if line.activity_on == line.posted_on:
+            return ""
+        return self.texts["line_activity"].format(activity_on=line.activity_on)
+
+    def _remark(self, line: StatementLine) -> str:
+        """What a line must say when its amount is not simply the amount of its transaction."""
+        if line.arrival == "moved":
+            return self.texts["line_moved"]
+        if line.status == "cancelled":
+            return self.texts["line_cancelled"]
+        if line.status == "reversed":
+            return self.texts["line_reversed"]
+        if line.amount_cents == line.posted_amount_cents:
+            return ""
+        text = self.texts["line_amount_now" if line.amount_cents else "line_no_effect"]
+        return text.format(amount=format_money(line.posted_amount_cents, self.language))
+
+
+def _unbroken(text: str) -> str:
+    """The text on one line: an amount never stands on another line than its name."""
+    return text.replace(" ", NO_BREAK_SPACE).replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
+def printable(text: str) -> str:
+    """The text without control characters (each becomes U+FFFD); escaping is the template's business."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _specialised(name: str) -> str:
+    """The source of template ``<file>.<language>`` with every fixed text of that language in place."""
+    file, language = name.rsplit(".", 1)
+    source = (TEMPLATE_FOLDER / f"{file}.html.j2").read_text(encoding="utf-8")
+    texts = {"lang": language, "css": _stylesheet()}
+    for key, text in read_texts()[language].items():
+        texts[key] = _PLACEHOLDER.sub(r'<span class="whole">{{ \1 }}</span>', str(escape(text)))
+    return _TEXT_MARK.sub(lambda mark: texts[mark[1]], source)
+
+
+def _stylesheet() -> str:
+    """The style sheet on few lines: it is part of every document, so what only its readers need is left out."""
+    source = (TEMPLATE_FOLDER / "statement.css").read_text(encoding="utf-8")
+    texts = read_texts()
+    source = _CSS_TEXT_MARK.sub(lambda mark: texts[mark[1]][mark[2]], source)
+    source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+    return re.sub(r"\s*([{};:,>~])\s+|\s+([{}])", r"\1\2", " ".join(source.split())).strip()
