@@ -100,7 +100,7 @@ $(VENV)/.uv-$(UV_VERSION): $(VENV)/.created
 # else do it at its first start.
 define install_lock
 	@echo "Installing the packages of $(1); the first time takes about half a minute"
-	@pip_setting() { $(PYTHON) -m pip config get "global.$$1" 2>/dev/null; }; \
+	@pip_setting() { $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^global\.$$1='\(.*\)'$$/\1/p"; }; \
 	mirror="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(pip_setting index-url)}}"; \
 	certificate="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(pip_setting cert)}}"; \
 	if [ -n "$$mirror" ]; then UV_DEFAULT_INDEX="$$mirror"; export UV_DEFAULT_INDEX; fi; \
