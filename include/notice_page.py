@@ -1,0 +1,325 @@
+"""Turns one notice into a subject, a plain text and an HTML page, in English, French or both.
+
+Every kind of notice is one template (``include/templates/notice/<kind>.jinja``) that is compiled twice: once over
+the macros of ``page.html``, once over those of ``page.txt``. So both parts say the same by construction, and so do
+both languages: the sentences of the template are English, ``include/locale/fr`` holds each in French.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property, lru_cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_eval_context, select_autoescape
+from jinja2.nodes import EvalContext
+from markupsafe import Markup, escape
+
+from include.carm.contacts import Contacts, ReinstatementContact
+
+TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
+LOCALE_FOLDER = Path(__file__).parent / "locale"
+
+KINDS = ("statement", "closure", "conversion", "webinar")
+LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
+"""Which versions a message of each language holds, in their order."""
+
+EASTERN = ZoneInfo("America/Toronto")
+UTC = ZoneInfo("UTC")
+MULTI_FACTOR_SINCE = date(2021, 11, 9)
+"""From this day every portal asks for multi-factor authentication (CARM Quarterly, end of 2021)."""
+
+TEXT_WIDTH = 72
+_LOCALES = {"en": "en_CA", "fr": "fr_CA"}
+# Unicode categories: control characters and separators of lines end a word; format characters (they turn the direction
+# of writing, or are not seen at all) and lone surrogates are left out.
+_BREAKS, _INVISIBLE = {"Cc", "Zl", "Zp"}, {"Cf", "Cs"}
+
+# Contrast of every pair is at least 4.5 in both palettes; a test computes it.
+LIGHT: Mapping[str, str] = MappingProxyType(
+    {
+        "around": "#f1f3f5",
+        "paper": "#ffffff",
+        "ink": "#1d2733",
+        "muted": "#4d5966",
+        "rule": "#c9d1d9",
+        "link": "#0b4f8f",
+    }
+)
+DARK: Mapping[str, str] = MappingProxyType(
+    {
+        "around": "#0f1419",
+        "paper": "#18202a",
+        "ink": "#e9edf1",
+        "muted": "#b3bdc8",
+        "rule": "#3b4754",
+        "link": "#8cc2ff",
+    }
+)
+
+
+def one_line(text: str | None) -> str:
+    """A text from the source on one line: a name with a line break must not begin a line, or a header, of its own."""
+    if not text:
+        return ""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if category not in _INVISIBLE:
+            kept.append(" " if category in _BREAKS else character)
+    return " ".join("".join(kept).split())
+
+
+def safe_link(url: str | None) -> str | None:
+    """The address of a web page as it may stand in a message, or None where it is none: no script, no half address."""
+    if not url or not url.isascii() or not url.isprintable() or any(character in url for character in ' "<>\\^`{|}'):
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    # Credentials in front of the host are how a link pretends to lead elsewhere.
+    usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    return url if usable else None
+
+
+@dataclass(frozen=True)
+class Message:
+    """A rendered notice: the subject line, and the two parts as UTF-8."""
+
+    subject: str
+    text: bytes
+    html: bytes
+
+
+@dataclass(frozen=True)
+class StatementNotice:
+    """A statement is ready in the portal. There is no place for an amount here, on purpose."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    period_start: date
+    period_end: date
+    due_on: date
+    version: int
+
+
+@dataclass(frozen=True)
+class ClosureNotice:
+    """An account was closed; ``cutoff_on`` and ``as_of`` are the first and last day of the years looked at."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    effective_on: date
+    cutoff_on: date
+    as_of: date
+    years: int
+    reinstatement: ReinstatementContact
+
+
+@dataclass(frozen=True)
+class ConversionNotice:
+    """A program type (importer, exporter, dual) was corrected."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    effective_on: date
+    years: int
+    program_type: str
+    new_program_type: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """One webinar. ``minutes`` is None where the source names no usable duration, ``link`` where it names no link."""
+
+    title_en: str
+    title_fr: str
+    language: str
+    starts_at: datetime
+    minutes: int | None
+    link: str | None
+
+    def title(self, language: str) -> tuple[str, str]:
+        """The title for a reader of ``language``, and the language it is in: the other one where only that exists."""
+        titles = {"en": self.title_en, "fr": self.title_fr}
+        other = "fr" if language == "en" else "en"
+        return (titles[language], language) if titles[language] else (titles[other], other)
+
+    @cached_property
+    def eastern(self) -> tuple[datetime, datetime]:
+        """Start and end on the clock of Toronto; the end is reckoned in UTC, so that a change of clocks is in it."""
+        start, end = self.utc
+        return start.astimezone(EASTERN), end.astimezone(EASTERN)
+
+    @cached_property
+    def utc(self) -> tuple[datetime, datetime]:
+        start = self.starts_at.astimezone(UTC)
+        return start, start + timedelta(minutes=self.minutes or 0)
+
+
+@dataclass(frozen=True)
+class WebinarNotice:
+    """The sessions of one calendar month for one person on the distribution list.
+
+    ``unsubscribe_url`` is for a link that unsubscribes by itself; while it is None the notice names the mailbox alone.
+    """
+
+    issued_on: date
+    month: date
+    sessions: tuple[Session, ...]
+    subscribed_on: date
+    asks_for_multi_factor: bool
+    unsubscribe_url: str | None = None
+
+
+Notice = StatementNotice | ClosureNotice | ConversionNotice | WebinarNotice
+_KIND_OF: Mapping[type, str] = MappingProxyType(
+    {StatementNotice: "statement", ClosureNotice: "closure", ConversionNotice: "conversion", WebinarNotice: "webinar"}
+)
+
+
+class _EitherPart(FileSystemLoader):
+    """Finds ``closure.html`` and ``closure.txt`` both in ``closure.jinja``; the asked name decides about escaping."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        stem, _, _ = template.rpartition(".")
+        source, file, is_fresh = super().get_source(environment, f"{stem}.jinja" if stem in KINDS else template)
+        return source, str(file), is_fresh
+
+
+# Most sentences are the same in all messages of a month, and breaking them takes longer than all else.
+@lru_cache(maxsize=4096)
+def _wrapped(text: str, indent: int = 0, first: str = "") -> str:
+    """``text`` in lines of at most 72 characters; a date, a number or a link is never broken."""
+    return fill(
+        text,
+        TEXT_WIDTH,
+        initial_indent=first or " " * indent,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=_EitherPart(TEMPLATE_FOLDER),
+        autoescape=select_autoescape(enabled_extensions=("html",), default=False),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["wrapped"] = _wrapped
+    return environment
+
+
+def load_french() -> GNUTranslations:
+    """The French catalog, compiled in memory, so that no compiled file can lag behind the one people edit."""
+    with (LOCALE_FOLDER / "fr" / "LC_MESSAGES" / "notices.po").open("rb") as file:
+        catalog = read_po(file, locale="fr")
+    compiled = BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def _translator(catalog: NullTranslations) -> Callable[..., str]:
+    @pass_eval_context
+    def translate(context: EvalContext, sentence: str, **values: object) -> str:
+        translated = catalog.gettext(sentence)
+        if context.autoescape:
+            # The sentence is escaped first, then each value as it is filled in.
+            return escape(translated) % values if values else escape(translated)
+        return translated % values if values else translated
+
+    return translate
+
+
+def _clock(instant: datetime, beside: datetime | None = None) -> str:
+    """``13:00``, followed by the day where it is another than that of the start."""
+    if beside is not None and beside.date() != instant.date():
+        return f"{instant:%H:%M} ({instant:%Y-%m-%d})"
+    return f"{instant:%H:%M}"
+
+
+def _offset(instant: datetime) -> str:
+    """The distance from UTC, with the minus sign that belongs between figures: ``UTC−05:00``."""
+    written = f"{instant:%z}"
+    sign = "−" if written[0] == "-" else "+"
+    return f"UTC{sign}{written[1:3]}:{written[3:5]}"
+
+
+class NoticePages:
+    """Renders notices; make one and use it for all, for compiling the templates costs more than using them."""
+
+    def __init__(self, contacts: Contacts) -> None:
+        environment = _environment()
+        catalogs: dict[str, NullTranslations] = {"en": NullTranslations(), "fr": load_french()}
+        self._templates: dict[tuple[str, str], Template] = {
+            (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in ("txt", "html")
+        }
+        self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
+        self._common: dict[tuple[str, str], dict[str, Any]] = {}
+        for language, catalog in catalogs.items():
+            texts = {
+                "_": _translator(catalog),
+                "language": language,
+                "clock": _clock,
+                "offset": _offset,
+                "weekday": lambda day, locale=_LOCALES[language]: format_date(day, "EEEE", locale=locale),
+                "month_name": lambda day, locale=_LOCALES[language]: format_date(day, "MMMM y", locale=locale),
+                "letterhead": contacts.letterhead,
+                "helpdesk": contacts.helpdesk_name[language],
+                "mailbox": contacts.engagement_email,
+                "unsubscribe_mail": f"mailto:{contacts.engagement_email}?subject="
+                + quote("Unsubscribe – Désabonnement"),
+                "colour": LIGHT,
+            }
+            for part in ("txt", "html"):
+                page = environment.get_template(f"page.{part}").make_module(texts)
+                self._common[language, part] = {**texts, "page": page}
+
+    def render(self, notice: Notice, language: str) -> Message:
+        """The message for ``notice`` in ``language``: ``en``, ``fr``, or ``both`` (one whole version after the other).
+
+        The same notice gives the same bytes.
+        """
+        kind = _KIND_OF[type(notice)]
+        languages = LANGUAGES[language]
+        subjects = [self._block("subject", kind, one, "txt", notice) for one in languages]
+        subject = one_line(" / ".join(subjects))
+        texts = [self._block("body", kind, one, "txt", notice) for one in languages]
+        text = self._frames["txt"].render(versions=texts)
+        pages = [(one, Markup(self._block("body", kind, one, "html", notice))) for one in languages]  # noqa: S704
+        html = self._frames["html"].render(
+            versions=pages, language=languages[0], subject=subject, light=LIGHT, dark=DARK
+        )
+        # Macros leave blank lines behind, more or fewer by what a notice contains.
+        return Message(subject, re.sub(r"\n{3,}", "\n\n", text).lstrip("\n").encode(), html.encode())
+
+    def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
+        template = self._templates[kind, part]
+        context = template.new_context({**self._common[language, part], "notice": notice})
+        return "".join(template.blocks[block](context))
