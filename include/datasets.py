@@ -133,7 +133,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         row_hash=_text,
         row_json=_text,
     ),
-    "quarantine_released": _schema(dataset=_text, row_key=_text, row_hash=_text, quarantined_in=_text, how=_text),
+    "quarantine_released": _schema(dataset=_text, row_key=_text, row_hash=_text, how=_text),
     # Count and sum of all source rows as known at the period, by the month in which they are posted.
     "control_totals": _schema(
         dataset=_text,

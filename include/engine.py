@@ -24,6 +24,19 @@ BATCH_ROWS = 122_880
 Relation = Sequence[Path] | pa.Table | pa.RecordBatchReader
 Parameters = Mapping[str, Any]
 
+# How source text is read: the same few rules wherever a statement stages a feed. What cannot be read is NULL, never
+# rounded, guessed or repaired.
+MACROS = (
+    "CREATE TEMP MACRO whole_number(x) AS "
+    "CASE WHEN CAST(try_cast(x AS BIGINT) AS VARCHAR) = x THEN try_cast(x AS BIGINT) END",
+    "CREATE TEMP MACRO iso_day(x) AS "
+    "CASE WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00(\\.0+)?)?') AND x >= '0001' "
+    "THEN try_cast(substr(x, 1, 10) AS DATE) END",
+    "CREATE TEMP MACRO account_key(x) AS "
+    "CASE WHEN regexp_full_match(x, '[0-9]{9}RM[0-9]{4}') "
+    "THEN CAST(substr(x, 1, 9) AS BIGINT) * 10000 + CAST(substr(x, 12, 4) AS BIGINT) END",
+)
+
 _COMMENT = re.compile(r"--[^\n]*")
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
@@ -51,7 +64,10 @@ def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | No
     }
     if spill_folder is not None:
         config["temp_directory"] = str(spill_folder)
-    return duckdb.connect(":memory:", config=config)
+    con = duckdb.connect(":memory:", config=config)
+    for macro in MACROS:
+        con.execute(macro)
+    return con
 
 
 def _quoted(text: str) -> str:
@@ -102,6 +118,28 @@ def run(
     if set(given) != parameters_of(name):
         raise ValueError(f"{name}.sql binds {sorted(parameters_of(name))}, but was given {sorted(given)}")
     return con.execute(load_statement(name), given).to_arrow_reader(BATCH_ROWS)
+
+
+def create_view(
+    con: duckdb.DuckDBPyConnection, view: str, name: str, relations: Mapping[str, Relation] | None = None
+) -> None:
+    """Make the statement ``name`` (without parameters) readable as the relation ``view``."""
+    for relation_name, relation in (relations or {}).items():
+        register(con, relation_name, relation)
+    con.execute(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {load_statement(name)}')
+
+
+def create_table(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    name: str,
+    relations: Mapping[str, Relation] | None = None,
+    parameters: Parameters | None = None,
+) -> None:
+    """Keep the rows of the statement ``name`` as the temporary relation ``table``, for statements that follow."""
+    for relation_name, relation in (relations or {}).items():
+        register(con, relation_name, relation)
+    con.execute(f'CREATE OR REPLACE TEMP TABLE "{table}" AS {load_statement(name)}', dict(parameters or {}))
 
 
 def run_table(

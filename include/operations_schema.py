@@ -21,12 +21,15 @@ COVERAGE = Table(
     Column("run_id", Text, nullable=False),
 )
 
-# One row a feed and extracted month: whether absence of activity can be told from it.
+# One row a feed and month of posting, and one more for each later month that brought rows of it: from this can be
+# told whether absence of activity means anything.
 FEED_COVERAGE = Table(
     "carm_feed_coverage",
     METADATA,
     Column("feed", Text, primary_key=True),
     Column("period", Text, primary_key=True),
+    # The month whose extract holds the rows: `period` itself, or a later one for rows that came late.
+    Column("known_in", Text, primary_key=True),
     # The run that looked at the source: later than `period` for the months that a first run loaded.
     Column("observed_in", Text, nullable=False),
     Column("state", Text, nullable=False),  # received, empty, not_received, not_expected

@@ -1,0 +1,84 @@
+"""What accounts did, month by month, and the facts about each account that a month's decisions rest on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from include import engine
+from include.carm.period import Period
+from include.extract import open_quarantine_relations
+from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
+from include.lake import Lake, Seal
+from include.ledger import published_files
+from include.transaction_kinds import transaction_kinds_relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.workspace import Workspace
+
+
+def publish_activity(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Write ``activity`` for every month up to the run's that lacks it, the baseline, and ``account_facts``.
+
+    Cost follows the new rows: each month's activity is derived once, and the facts fold one small row per account
+    and month. Only accounts from which a later revision took their last activity are read again from the rows.
+    """
+    period = Period.parse(month["period"])
+    lake = ws.lake()
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        seals = _publish_missing(ws, con, lake, period)
+        lake.seal(seals, run_id=month["run_id"])
+        reader = _account_facts(ws, con, lake, period)
+        facts = ws.lake(month["area"]).publish_and_seal("account_facts", period, reader, run_id=month["run_id"])
+    return {"period": str(period), "months": len(seals), "accounts": facts.rows}
+
+
+def _publish_missing(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> list[Seal]:
+    kinds = transaction_kinds_relation()
+    known = set(lake.periods("activity"))
+    seals = []
+    for label in lake.periods("transactions"):
+        # The run's own month may have been extracted anew; the same rows leave its file as it is.
+        if label > period or (label in known and label != period):
+            continue
+        relations: dict[str, engine.Relation] = {
+            feed.name: lake.files(feed.name, [label]) for feed in LEDGER_FEEDS
+        }
+        reader = engine.run(con, "derive_activity", {**relations, "transaction_kinds": kinds})
+        seals.append(lake.publish("activity", label, reader))
+    for label in lake.periods("baseline_transactions"):
+        if not lake.has("baseline", label):
+            relations = {feed.name: lake.files(f"baseline_{feed.name}", [label]) for feed in LEDGER_FEEDS}
+            engine.create_table(con, "before", "derive_activity", {**relations, "transaction_kinds": kinds})
+            con.execute("CREATE OR REPLACE TEMP VIEW activity AS SELECT * FROM before")
+            seals.append(lake.publish("baseline", label, engine.run(con, "derive_baseline")))
+            con.execute("DROP VIEW activity")
+    return seals
+
+
+def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> Any:
+    up_to = str(period)
+
+    def files(dataset: str) -> engine.Relation:
+        return lake.files(dataset, [label for label in lake.periods(dataset) if label <= period])
+
+    for dataset in ("activity", "baseline", "activity_retracted"):
+        engine.register(con, dataset, files(dataset))
+    engine.create_table(con, "doubtful", "select_doubtful_accounts")
+    if con.execute("SELECT count(*) FROM doubtful").fetchone() == (0,):
+        published: dict[str, engine.Relation] = {f"published_{feed.name}": [] for feed in LEDGER_FEEDS}
+    else:
+        published = {f"published_{feed.name}": published_files(lake, feed, up_to) for feed in LEDGER_FEEDS}
+    for feed in (TRANSACTIONS, EXPORT_DECLARATIONS):
+        engine.register(con, f"published_{feed.name}", published[f"published_{feed.name}"], like=feed.name)
+    engine.register(con, "transaction_kinds", transaction_kinds_relation())
+    engine.create_table(con, "exact_activity", "select_last_activity")
+    # A refused account row speaks of its own month only; refused ledger rows stay until they are mended.
+    for relation_name, relation in open_quarantine_relations(lake, up_to).items():
+        engine.register(con, relation_name, relation)
+    engine.create_table(con, "open_quarantine", "select_open_ledger_quarantine")
+    engine.register(con, "accounts", [lake.file("accounts", period)])
+    return engine.run(
+        con, "derive_account_facts", None, {"window_start": ws.calendar.start(ws.calendar.window(period)[0])}
+    )

@@ -1,0 +1,496 @@
+"""Reads the source: the month's new rows, late ones, revisions, and months that moved since they were extracted.
+
+All feeds are read in one snapshot, so that a posting is never seen without its account. The rows go as text to
+Parquet files below ``work/``; nothing is decided here but *which* rows to look at:
+
+* every row posted in the months being extracted, and in a first run everything earlier (the baseline);
+* every row of an earlier month whose count or sum, by kind and status, is not what the lake knows (late rows, edited
+  and deleted ones);
+* every row without a readable date or key, and every row whose key stands in quarantine.
+
+``include.validate`` compares them with what was published and publishes the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from include import engine
+from include.carm.errors import DataError, UsageError
+from include.carm.period import Period
+from include.database import read_snapshot
+from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
+from include.lake import Lake, state_digest
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+FETCH_ROWS = 20_000
+KEYS_A_QUERY = 500
+UNDATED = "undated"
+EXPORT_KIND = "EXPORT"
+"""Control totals go by kind; export declarations have one only."""
+
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})( 00:00:00(\.0+)?)?")
+
+
+@dataclass(frozen=True)
+class ExtractPlan:
+    """What an extraction looked at, for the step that publishes it. Periods are ``YYYY-MM``.
+
+    ``batch`` are the months being extracted, the run's own month last. ``baseline`` is set in a first run: the label
+    under which everything older is kept. ``prior`` is the newest month the lake knew before. ``state`` is the hash
+    of what was sealed at that moment: publishing is refused when it has changed.
+    """
+
+    period: str
+    batch: list[str]
+    baseline: str | None
+    prior: str | None
+    state: str
+    feed_states: dict[str, str] = field(default_factory=dict)
+    first_days: dict[str, str | None] = field(default_factory=dict)
+    moved: dict[str, list[str]] = field(default_factory=dict)
+    snapshots_only: bool = False
+
+    def write(self, folder: Path) -> None:
+        (folder / "plan.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> ExtractPlan:
+        return cls(**json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+
+
+def readable_day(text: str | None) -> date | None:
+    """The day that a source text means, or None; the twin of the same rule in ``stage_*.sql``."""
+    match = _DAY.fullmatch(text or "")
+    try:
+        return date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def posted_period(ws: Workspace, day: date | None) -> str:
+    """The statement month of a posting day, as control totals name it; ``undated`` where there is none."""
+    if day is None:
+        return UNDATED
+    first = ws.calendar.cycles[0].first_period
+    return str(ws.calendar.period_of(day)) if day >= ws.calendar.start(first) else before_calendar(ws)
+
+
+def before_calendar(ws: Workspace) -> str:
+    """The name under which postings older than the calendar's first month are counted."""
+    return f"before {ws.calendar.cycles[0].first_period}"
+
+
+def last_complete_period(ws: Workspace) -> Period:
+    """The last month whose last day has been reached by the newest posting of any ledger feed.
+
+    Raises ``DataError`` when the source has no posting at all, or none that completes a month.
+    """
+    days: list[date] = []
+    with read_snapshot(ws.source) as connection:
+        for feed in LEDGER_FEEDS:
+            if sa.inspect(connection).has_table(feed.name):
+                found = (readable_day(text) for (text,) in connection.execute(_distinct_days(feed)))
+                days += [day for day in found if day is not None]
+    newest = max(days, default=None)
+    if newest is None:
+        raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
+    period = ws.calendar.period_of(newest)
+    return period if ws.calendar.end(period) <= newest else period.previous()
+
+
+def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Read what the month needs into ``work/``; returns counts only.
+
+    Raises ``UsageError`` when the source has nothing of the month, ``DataError`` when a table or column is missing.
+    """
+    period = Period.parse(month["period"])
+    folder = ws.staging(month["run_id"], "extract")
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    lake = ws.lake()
+    plan = _plan(ws, lake, period)
+    if plan is None:
+        log.info("%s has its extract already; an issued or built-upon month has one for ever", period)
+        return {"period": str(period), "state": "final", "rows": {}}
+
+    counts: dict[str, int] = {}
+    with read_snapshot(ws.source) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SET LOCAL datestyle = 'ISO, YMD'"))
+        present = _present_columns(connection)
+        for feed in SNAPSHOT_FEEDS:
+            counts[feed.name] = _extract_snapshot(connection, feed, present.get(feed.name), folder)
+        if not plan.snapshots_only:
+            for ledger_feed in LEDGER_FEEDS:
+                counts[ledger_feed.name] = _extract_ledger(
+                    ws, lake, connection, ledger_feed, present.get(ledger_feed.name), plan, folder
+                )
+    plan.write(folder)
+    return {
+        "period": str(period),
+        "state": "extracted",
+        "months": len(plan.batch),
+        "moved": {name: months for name, months in plan.moved.items() if months},
+        "rows": counts,
+    }
+
+
+def extracted_periods(lake: Lake) -> list[Period]:
+    """The months whose ledger extract is sealed, oldest first."""
+    return lake.periods("transactions")
+
+
+def is_final(ws: Workspace, lake: Lake, period: Period) -> bool:
+    """Whether the month's ledger extract may never change: it was issued, or a later month stands on it."""
+    from include.month import is_issued
+
+    known = extracted_periods(lake)
+    return period in known and (period < known[-1] or is_issued(ws, period))
+
+
+def _plan(ws: Workspace, lake: Lake, period: Period) -> ExtractPlan | None:
+    from include.ledger import extend_back
+
+    window = ws.calendar.window(period)
+    known = extracted_periods(lake)
+    if known and window[0] < known[0]:
+        extend_back(ws, lake, window[0])
+        known = extracted_periods(lake)
+    state = state_digest(lake.seals())
+    if known and period <= known[-1] and is_final(ws, lake, period):
+        if lake.has("accounts", period):
+            return None
+        return ExtractPlan(str(period), [], None, None, state, snapshots_only=True)
+    if not known:
+        return ExtractPlan(str(period), [str(p) for p in window], str(window[0].previous()), None, state)
+    first = period if period == known[-1] else known[-1].next()
+    batch = Period.range(first, period)
+    return ExtractPlan(str(period), [str(p) for p in batch], None, str(first.previous()), state)
+
+
+def _present_columns(connection: Connection) -> dict[str, list[str]]:
+    inspector = sa.inspect(connection)
+    tables = set(inspector.get_table_names()) | set(inspector.get_view_names())
+    return {
+        feed.name: [column["name"] for column in inspector.get_columns(feed.name)]
+        for feed in (*LEDGER_FEEDS, *SNAPSHOT_FEEDS)
+        if feed.name in tables
+    }
+
+
+def _require_columns(feed: Feed, present: list[str] | None) -> None:
+    if present is None:
+        raise DataError(f"the source has no table {feed.name}: load it first (carm load FOLDER) or create it empty")
+    missing = [column for column in feed.columns if column not in present and column not in feed.optional]
+    if missing:
+        raise DataError(f"the source table {feed.name} lacks the column {missing[0]}: see docs for the columns")
+
+
+def _texts(feed: Feed, present: list[str]) -> list[sa.ColumnElement[Any]]:
+    # Everything is read as text: what the source holds must reach validation as it stands, dirty or not.
+    return [
+        sa.cast(sa.column(name), sa.Text).label(name) if name in present else sa.null().label(name)
+        for name in feed.columns
+    ]
+
+
+def _raw_schema(feed: Feed) -> pa.Schema:
+    texts = [pa.field(name, pa.string()) for name in feed.columns]
+    return pa.schema([pa.field("row_no", pa.int64()), pa.field("fetched_by", pa.string()), *texts])
+
+
+class _RawFile:
+    """One raw Parquet file of a feed, written as rows arrive."""
+
+    def __init__(self, folder: Path, feed: Feed, number: int = 1, first_row: int = 0) -> None:
+        self.schema, self.rows = _raw_schema(feed), first_row
+        self.path = folder / f"{feed.name}-{number}.parquet"
+        self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
+
+    def add(self, result: sa.CursorResult[Any], fetched_by: str) -> None:
+        for rows in result.partitions(FETCH_ROWS):
+            columns = list(zip(*rows, strict=True))
+            numbers = pa.array(range(self.rows, self.rows + len(rows)), pa.int64())
+            texts = [pa.array(column, pa.string()) for column in columns]
+            tag = pa.array([fetched_by] * len(rows), pa.string())
+            self.writer.write_batch(pa.record_batch([numbers, tag, *texts], schema=self.schema))
+            self.rows += len(rows)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def _stream(connection: Connection, query: sa.Select[Any]) -> sa.CursorResult[Any]:
+    return connection.execution_options(stream_results=True, max_row_buffer=FETCH_ROWS).execute(query)
+
+
+def _extract_snapshot(connection: Connection, feed: Feed, present: list[str] | None, folder: Path) -> int:
+    raw = _RawFile(folder, feed)
+    if present is not None or feed.name == "accounts":
+        _require_columns(feed, present)
+        assert present is not None
+        query = sa.select(*_texts(feed, present)).select_from(sa.table(feed.name))
+        raw.add(_stream(connection, query), "snapshot")
+    raw.close()
+    log.info("%s: %d rows read", feed.name, raw.rows)
+    return raw.rows
+
+
+def _distinct_days(feed: LedgerFeed) -> sa.Select[Any]:
+    return sa.select(sa.cast(sa.column(feed.posted), sa.Text)).select_from(sa.table(feed.name)).distinct()
+
+
+def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[str | None, str, str, int, int]]:
+    """Rows of ``(posting day as text, kind, status, count, sum in cents)`` over the whole table."""
+    kind = sa.column("kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
+    amount: sa.ColumnElement[Any] = sa.column(feed.amount)
+    if connection.dialect.name == "sqlite":
+        # SQLite keeps what it is given: only what reads as a whole number counts, as in staging.
+        whole = sa.cast(amount, sa.Integer)
+        amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
+    day = sa.cast(sa.column(feed.posted), sa.Text)
+    status = sa.column("status")
+    query = (
+        sa.select(day, kind, status, sa.func.count(), sa.func.coalesce(sa.func.sum(amount), 0))
+        .select_from(sa.table(feed.name))
+        .group_by(*([day, sa.column("kind"), status] if "kind" in feed.columns else [day, status]))
+    )
+    for text, kind_value, status_value, rows, total in connection.execute(query):
+        yield text, kind_value or "", status_value or "", int(rows), int(total)
+
+
+def _extract_ledger(
+    ws: Workspace,
+    lake: Lake,
+    connection: Connection,
+    feed: LedgerFeed,
+    present: list[str] | None,
+    plan: ExtractPlan,
+    folder: Path,
+) -> int:
+    if present is None and feed is EXPORT_DECLARATIONS:
+        expected = ws.policy.feeds[feed.name].exists
+        plan.feed_states[feed.name] = "not_received" if expected else "not_expected"
+        plan.first_days[feed.name] = None
+        _write_totals(folder, feed, {})
+        _RawFile(folder, feed).close()
+        log.info("%s: no such table, so its months are %s", feed.name, plan.feed_states[feed.name])
+        return 0
+    _require_columns(feed, present)
+    assert present is not None
+    period = Period.parse(plan.period)
+    last_day = ws.calendar.end(period)
+
+    totals: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    first_day, newest, unreadable = None, None, set()
+    for text, kind, status, rows, total in _source_totals(connection, feed):
+        day = readable_day(text)
+        if day is None:
+            unreadable.add(text)
+        else:
+            first_day = min(first_day or day, day)
+            newest = max(newest or day, day)
+            if day > last_day:
+                continue
+        counted = totals[(posted_period(ws, day), kind, status)]
+        counted[0] += rows
+        counted[1] += total
+    if feed is TRANSACTIONS:
+        _require_month_in_source(ws, period, first_day, newest)
+    plan.feed_states[feed.name] = "received" if totals or newest else "empty"
+    plan.first_days[feed.name] = first_day.isoformat() if first_day else None
+    _write_totals(folder, feed, totals)
+
+    moved = _moved_periods(lake, feed, plan, totals)
+    plan.moved[feed.name] = moved
+    if moved:
+        log.info("%s: %s moved since extracted, compared row by row", feed.name, ", ".join(moved))
+
+    raw = _RawFile(folder, feed)
+    query = sa.select(*_texts(feed, present)).select_from(sa.table(feed.name))
+    posted = sa.column(feed.posted)
+    for start, end in _ranges(ws, plan, moved):
+        condition = posted <= _bind(connection, end)
+        if start is not None:
+            condition = sa.and_(posted >= _bind(connection, start), condition)
+        raw.add(_stream(connection, query.where(condition)), "range")
+        log.info("%s: %d rows read up to %s", feed.name, raw.rows, end)
+    undated = [text for text in unreadable if text is not None]
+    # SQLite sorts text by its characters, so an unreadable date may lie inside a range and was read already.
+    raw.add(_stream(connection, query.where(posted.is_(None))), "undated")
+    for chunk in _chunks(undated, KEYS_A_QUERY):
+        raw.add(_stream(connection, query.where(sa.cast(posted, sa.Text).in_(chunk))), "undated")
+    raw.add(_stream(connection, query.where(sa.column(feed.key).is_(None))), "keys")
+    for chunk in _chunks(open_quarantine_keys(ws, lake, feed, plan.prior), KEYS_A_QUERY):
+        raw.add(_stream(connection, query.where(sa.cast(sa.column(feed.key), sa.Text).in_(chunk))), "keys")
+    raw.close()
+    return _fetch_vanished(ws, lake, connection, feed, query, plan, raw, folder)
+
+
+def _require_month_in_source(ws: Workspace, period: Period, first_day: date | None, newest: date | None) -> None:
+    if first_day is None or newest is None:
+        raise DataError("the source has no transactions yet: load data first (carm load FOLDER)")
+    if ws.calendar.end(period) < first_day:
+        raise UsageError(
+            f"{period} ends before the first posting in the source ({first_day}): "
+            f"choose a month from {posted_period(ws, first_day)} on"
+        )
+    if ws.calendar.start(period) > newest:
+        raise UsageError(
+            f"the source has nothing posted in {period}, its last posting is of {newest}: "
+            f"load that month first, or choose {posted_period(ws, newest)}"
+        )
+
+
+def _bind(connection: Connection, day: date) -> date | str:
+    return day.isoformat() if connection.dialect.name == "sqlite" else day
+
+
+def _chunks(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    ordered = sorted(values)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+def _ranges(ws: Workspace, plan: ExtractPlan, moved: list[str]) -> Iterator[tuple[date | None, date]]:
+    """The day ranges to read, both days included; a first run also reads everything before its first month."""
+    if plan.baseline is not None:
+        yield None, ws.calendar.end(Period.parse(plan.baseline))
+    for name in moved:
+        if name == UNDATED:
+            continue
+        if name == before_calendar(ws):
+            yield None, ws.calendar.start(ws.calendar.cycles[0].first_period) - timedelta(days=1)
+            continue
+        yield ws.calendar.start(Period.parse(name)), ws.calendar.end(Period.parse(name))
+    for name in plan.batch:
+        yield ws.calendar.start(Period.parse(name)), ws.calendar.end(Period.parse(name))
+
+
+def _write_totals(folder: Path, feed: LedgerFeed, totals: dict[tuple[str, str, str], list[int]]) -> None:
+    rows = [
+        {"posted_period": p, "kind": k, "status": s, "row_count": count, "sum_cents": total}
+        for (p, k, s), (count, total) in sorted(totals.items())
+    ]
+    schema = pa.schema(
+        [
+            ("posted_period", pa.string()),
+            ("kind", pa.string()),
+            ("status", pa.string()),
+            ("row_count", pa.int64()),
+            ("sum_cents", pa.int64()),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{feed.name}-totals.parquet")
+
+
+def _moved_periods(
+    lake: Lake, feed: LedgerFeed, plan: ExtractPlan, totals: dict[tuple[str, str, str], list[int]]
+) -> list[str]:
+    """Posting months before the batch whose source totals are not those that the lake knows."""
+    if plan.prior is None:
+        return []
+    known: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)
+    table = pq.read_table(lake.file("control_totals", Period.parse(plan.prior)))
+    for row in table.to_pylist():
+        if row["dataset"] == feed.name:
+            known[row["posted_period"]][(row["kind"], row["status"])] = (row["row_count"], row["sum_cents"])
+    found: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)
+    for (posted, kind, status), (count, total) in totals.items():
+        found[posted][(kind, status)] = (count, total)
+    # The batch is read anyway. What the lake knows of it can only be rows that arrived early in an older extract.
+    return sorted(
+        name for name in {*known, *found} - set(plan.batch) - {UNDATED} if known.get(name, {}) != found.get(name, {})
+    )
+
+
+def open_quarantine_keys(ws: Workspace, lake: Lake, feed: LedgerFeed, prior: str | None) -> list[str]:
+    """The source keys of the rows of ``feed`` that stand in quarantine after ``prior``."""
+    if prior is None:
+        return []
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        rows = engine.run_table(
+            con, "select_open_quarantine", open_quarantine_relations(lake, prior), {"dataset": feed.name}
+        )
+    return sorted({key.rsplit("#", 1)[0] for key in rows.column("row_key").to_pylist()})
+
+
+def open_quarantine_relations(lake: Lake, up_to: str) -> dict[str, list[Path]]:
+    """The quarantine and its releases as known at ``up_to``."""
+    return {
+        name: lake.files(name, [p for p in lake.periods(name) if str(p) <= up_to])
+        for name in ("quarantine", "quarantine_released")
+    }
+
+
+def _fetch_vanished(
+    ws: Workspace,
+    lake: Lake,
+    connection: Connection,
+    feed: LedgerFeed,
+    query: sa.Select[Any],
+    plan: ExtractPlan,
+    raw: _RawFile,
+    folder: Path,
+) -> int:
+    """Look by key for rows that a moved month no longer holds: they may only have been given another date."""
+    moved = plan.moved[feed.name]
+    if not moved or plan.prior is None:
+        return raw.rows
+    from include.ledger import published_files, register_published
+
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        register_published(con, feed, published_files(lake, feed, plan.prior))
+        raw_keys = pq.read_table(raw.path, columns=[feed.key]).rename_columns(["item_id"])
+        missing = engine.run_table(
+            con, "select_missing_keys", {"raw_keys": raw_keys, "moved": moved_ranges(ws, plan, feed)}
+        )
+    keys = set(missing.column("item_id").to_pylist())
+    if not keys:
+        return raw.rows
+    again = _RawFile(folder, feed, number=2, first_row=raw.rows)
+    for chunk in _chunks(keys, KEYS_A_QUERY):
+        again.add(_stream(connection, query.where(sa.cast(sa.column(feed.key), sa.Text).in_(chunk))), "keys")
+    again.close()
+    return again.rows
+
+
+def fetched_ranges(ws: Workspace, plan: ExtractPlan, feed: LedgerFeed) -> pa.Table:
+    """The day ranges that were read of a feed, as a relation ``(start_on, end_on)``, both days included."""
+    return _as_relation(_ranges(ws, plan, plan.moved.get(feed.name, [])))
+
+
+def moved_ranges(ws: Workspace, plan: ExtractPlan, feed: LedgerFeed) -> pa.Table:
+    """The posting months of a feed that moved since they were extracted, as a relation ``(start_on, end_on)``."""
+    nothing_new = ExtractPlan(plan.period, [], None, plan.prior, plan.state)
+    return _as_relation(_ranges(ws, nothing_new, plan.moved.get(feed.name, [])))
+
+
+def _as_relation(ranges: Iterable[tuple[date | None, date]]) -> pa.Table:
+    days = [(start or date.min, end) for start, end in ranges]
+    return pa.table(
+        {
+            "start_on": pa.array([start for start, _ in days], pa.date32()),
+            "end_on": pa.array([end for _, end in days], pa.date32()),
+        }
+    )

@@ -1,0 +1,558 @@
+"""Publishes what an extraction read: facts once, with their effects, in the month in which they became known.
+
+The rules are those of a ledger. A row belongs to the month of its posting, or to the month being extracted when that
+month was extracted before; a changed row is a further publication of its key; a deleted one is withdrawn; the effect
+on the balance is the state after less the state before (``derive_ledger_events.sql``). What was published is never
+touched again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from sqlalchemy import delete, insert, select
+
+from include import engine
+from include.carm.errors import DataError, Unavailable
+from include.carm.period import Period
+from include.database import write_transaction
+from include.datasets import schema_of
+from include.extract import UNDATED, ExtractPlan, before_calendar, open_quarantine_relations
+from include.feeds import LEDGER_FEEDS, LedgerFeed
+from include.lake import Lake, Seal, state_digest, write_parquet
+from include.operations_schema import COVERAGE, FEED_COVERAGE
+from include.transaction_kinds import transaction_kinds_relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+NEW_ARRIVALS = ("on_time", "late", "revision", "released")
+DRIFT_ARRIVALS = ("drift", "vanished")
+INVALID_ROWS = pa.schema(
+    [
+        ("row_no", pa.int64()),
+        ("expectation", pa.string()),
+        ("reason", pa.string()),
+        ("row_json", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The months that one run publishes: which labels, and where everything goes that belongs to none of them.
+
+    ``before`` takes the rows posted before the first month: the baseline's label in a first run, else the run's own
+    month, for then they are late.
+    """
+
+    period: str
+    labels: list[str]
+    before: str
+    prior: str | None
+
+    @classmethod
+    def of(cls, plan: ExtractPlan) -> Batch:
+        return cls(plan.period, plan.batch, plan.baseline or plan.period, plan.prior)
+
+    @property
+    def has_baseline(self) -> bool:
+        return self.before not in self.labels
+
+    @property
+    def all_labels(self) -> list[str]:
+        return [self.before, *self.labels] if self.has_baseline else self.labels
+
+    def dataset(self, feed: LedgerFeed, label: str) -> str:
+        """The dataset that takes a feed's rows of ``label``."""
+        return f"baseline_{feed.name}" if self.has_baseline and label == self.before else feed.name
+
+
+def items_statement(feed: LedgerFeed) -> str:
+    """The statement that reads published rows of ``feed`` in the words all ledger feeds share."""
+    return f"select_{feed.name.removesuffix('s')}_items"
+
+
+def published_files(lake: Lake, feed: LedgerFeed, up_to: str | None) -> list[Path]:
+    """All files of a feed published up to ``up_to``, the baseline's first."""
+    if up_to is None:
+        return []
+    found: list[Path] = []
+    for dataset in (f"baseline_{feed.name}", feed.name):
+        found += lake.files(dataset, [period for period in lake.periods(dataset) if str(period) <= up_to])
+    return found
+
+
+def register_published(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path]) -> None:
+    """Make ``published_<feed>`` and ``published_items`` readable over ``files``."""
+    engine.register(con, "transaction_kinds", transaction_kinds_relation())
+    engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    engine.create_view(con, "published_items", items_statement(feed))
+
+
+def register_periods(con: DuckDBPyConnection, ws: Workspace, batch: Batch) -> None:
+    """Make ``periods`` (the batch) and ``calendar_months`` (every posting month up to it) readable."""
+    first, last = Period.parse(batch.labels[0]), Period.parse(batch.labels[-1])
+    engine.register(con, "periods", _months("period", ws.calendar.bounds_table(first, last)))
+    engine.register(con, "calendar_months", _months("posted_period", posting_months(ws, last)))
+
+
+def posting_months(ws: Workspace, last: Period) -> list[tuple[str, date, date]]:
+    """Every month in which a row can be posted, as control totals name it, with its first and last day."""
+    first = ws.calendar.cycles[0].first_period
+    before = (before_calendar(ws), date.min, ws.calendar.start(first) - timedelta(days=1))
+    return [before, *ws.calendar.bounds_table(first, last)]
+
+
+def _months(name: str, rows: list[tuple[str, date, date]]) -> pa.Table:
+    return pa.table(
+        {
+            name: pa.array([row[0] for row in rows], pa.string()),
+            "start_on": pa.array([row[1] for row in rows], pa.date32()),
+            "end_on": pa.array([row[2] for row in rows], pa.date32()),
+        }
+    )
+
+
+@dataclass
+class FeedResult:
+    """What publishing a feed left: files, and counts for the limits, the coverage and the summary."""
+
+    seals: list[Seal]
+    arrivals: list[dict[str, Any]]
+    quarantined: Counter[str]
+    released: int
+
+
+def publish_feed(
+    ws: Workspace,
+    lake: Lake,
+    con: DuckDBPyConnection,
+    feed: LedgerFeed,
+    batch: Batch,
+    *,
+    staged: Path,
+    invalid_rows: pa.Table,
+    moved: pa.Table,
+    extra: dict[str, list[Any]],
+) -> FeedResult:
+    """Derive and write the feed's files for every month of ``batch``; nothing counts before the caller seals it.
+
+    ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
+    Raises ``DataError`` when a limit of the policy is passed, before anything is written.
+    """
+    register_published(con, feed, published_files(lake, feed, batch.prior))
+    register_periods(con, ws, batch)
+    relations: dict[str, engine.Relation] = {"staged": [staged], "invalid_rows": invalid_rows, "moved": moved}
+    for name, relation in relations.items():
+        engine.register(con, name, relation)
+    dataset = {"dataset": feed.name}
+    placing = {
+        "period": batch.period,
+        "batch_start": ws.calendar.start(Period.parse(batch.labels[0])),
+        "before_batch": batch.before,
+    }
+    quarantine_files = _quarantine_files(lake, batch)
+    engine.create_table(con, "open_before", "select_open_quarantine", quarantine_files, dataset)
+    con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_before")
+    entering = engine.run_table(con, "derive_quarantine", None, {**dataset, **placing})
+    released = engine.run_table(con, "derive_quarantine_released", None, dataset)
+    engine.create_table(con, "events", "derive_ledger_events", None, placing)
+    arrivals = engine.run_table(con, "select_placed_counts").to_pylist()
+    quarantined = Counter(entering.column("placed_in").to_pylist())
+    _require_quarantine_limit(ws, feed, arrivals, quarantined)
+    _require_drift_limit(ws, lake, feed, batch, arrivals)
+
+    seals = []
+    written = set()
+    for label, reader in split_by_label(engine.run(con, f"derive_{feed.name}")):
+        seals.append(lake.publish(batch.dataset(feed, label), label, reader))
+        written.add(label)
+    for label in batch.all_labels:
+        if label not in written:
+            name = batch.dataset(feed, label)
+            seals.append(lake.publish(name, label, schema_of(name).empty_table()))
+    for label in batch.all_labels:
+        extra.setdefault(label, [])
+    _collect(extra, "quarantine", entering)
+    released = released.append_column("placed_in", pa.array([batch.period] * released.num_rows, pa.string()))
+    _collect(extra, "quarantine_released", released)
+    retracted = con.execute(
+        "SELECT placed_in, retracted_bn15 AS bn15, retracted_account_key AS account_key, "
+        "retracted_activity AS activity, retracted_activity_on AS activity_on FROM events "
+        "WHERE retracted_activity IS NOT NULL ORDER BY placed_in, account_key, activity, activity_on"
+    ).to_arrow_table()
+    _collect(extra, "activity_retracted", retracted)
+    return FeedResult(seals, arrivals, quarantined, released.num_rows)
+
+
+def _quarantine_files(lake: Lake, batch: Batch) -> dict[str, engine.Relation]:
+    if batch.prior is None:
+        return {"quarantine": [], "quarantine_released": []}
+    return dict(open_quarantine_relations(lake, batch.prior))
+
+
+def _collect(extra: dict[str, list[Any]], dataset: str, table: pa.Table) -> None:
+    for label in table.column("placed_in").unique().to_pylist():
+        rows = table.filter(pc.equal(table.column("placed_in"), label)).drop_columns(["placed_in"])
+        extra.setdefault(label, []).append((dataset, rows))
+
+
+def split_by_label(reader: pa.RecordBatchReader) -> Iterator[tuple[str, pa.RecordBatchReader]]:
+    """Cut a stream sorted by its first column ``placed_in`` into one stream a month, without holding a month."""
+    schema = reader.schema.remove(0)
+
+    def pieces() -> Iterator[tuple[str, pa.RecordBatch]]:
+        for piece in reader:
+            labels = piece.column(0)
+            runs = pc.run_end_encode(labels)
+            start = 0
+            for label, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+                yield label, piece.slice(start, end - start).drop_columns(["placed_in"])
+                start = end
+
+    for label, group in groupby(pieces(), key=lambda found: found[0]):
+        yield label, pa.RecordBatchReader.from_batches(schema, (piece for _, piece in group))
+
+
+def _require_quarantine_limit(
+    ws: Workspace, feed: LedgerFeed, arrivals: list[dict[str, Any]], quarantined: Mapping[str, int]
+) -> None:
+    valid: Counter[str] = Counter()
+    for row in arrivals:
+        valid[row["placed_in"]] += row["row_count"]
+    for label, refused in sorted(quarantined.items()):
+        total = valid[label] + refused
+        if ws.policy.quarantine.is_exceeded(refused, total):
+            raise DataError(
+                f"{feed.name}: {refused:,} of {total:,} rows of {label} fail validation, more than the "
+                f"{ws.policy.quarantine.share:.0%} that policy.yaml allows: nothing was published; see the Data Docs "
+                "for the rules that failed, mend the feed and run the month again"
+            )
+
+
+def _require_drift_limit(
+    ws: Workspace, lake: Lake, feed: LedgerFeed, batch: Batch, arrivals: list[dict[str, Any]]
+) -> None:
+    drifted: Counter[str] = Counter()
+    for row in arrivals:
+        if row["arrival"] in DRIFT_ARRIVALS:
+            drifted[row["posted_period"]] += row["row_count"]
+    if not drifted or batch.prior is None:
+        return
+    known: Counter[str] = Counter()
+    for row in pq.read_table(lake.file("control_totals", Period.parse(batch.prior))).to_pylist():
+        if row["dataset"] == feed.name:
+            known[row["posted_period"]] += row["row_count"]
+    for posted, moved in sorted(drifted.items()):
+        if ws.policy.drift.is_exceeded(moved, known[posted]):
+            raise DataError(
+                f"{feed.name}: {moved:,} rows of {posted} were overwritten or deleted in the source since they were "
+                f"extracted, more than policy.yaml allows ({ws.policy.drift.rows:,} rows and "
+                f"{ws.policy.drift.share:.0%} of the month): nothing was published; find out why, or raise the limit"
+            )
+
+
+def publish_shared(
+    lake: Lake, batch: Batch, extra: dict[str, list[Any]], *, snapshot_quarantine: pa.Table | None = None
+) -> list[Seal]:
+    """Write quarantine, releases and retractions of every month of the batch."""
+    seals = []
+    for label in batch.all_labels:
+        for dataset in ("quarantine", "quarantine_released", "activity_retracted"):
+            schema = schema_of(dataset)
+            tables = [rows.select(schema.names).cast(schema) for name, rows in extra.get(label, []) if name == dataset]
+            if dataset == "quarantine" and label == batch.period and snapshot_quarantine is not None:
+                tables.append(snapshot_quarantine.select(schema.names).cast(schema))
+            table = pa.concat_tables([schema.empty_table(), *tables])
+            seals.append(lake.publish(dataset, label, table.combine_chunks()))
+    return seals
+
+
+# Control totals: what the lake knows of the source, month of posting by month of posting.
+
+
+def publish_control_totals(
+    ws: Workspace, lake: Lake, con: DuckDBPyConnection, batch: Batch, plan: ExtractPlan, seals: list[Seal]
+) -> list[Seal]:
+    """Count the lake as the source counts itself, and write the counts of the run's month (and of the one before)."""
+    result = []
+    labels = batch.labels[-2:] if len(batch.labels) > 1 else batch.labels
+    for label in labels:
+        recount = _months_to_recount(ws, batch, plan, label)
+        tables = []
+        for feed in LEDGER_FEEDS:
+            new = [
+                lake.path(seal.dataset, seal.period)
+                for seal in seals
+                if seal.dataset in (feed.name, f"baseline_{feed.name}") and seal.period <= label
+            ]
+            register_published(con, feed, [*published_files(lake, feed, batch.prior), *new])
+            engine.create_table(
+                con, "open_now", "select_open_quarantine", _quarantine_now(lake, batch, seals, label), {"dataset": feed.name}
+            )
+            con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
+            months = set(recount[feed.name])
+            rows = [row for row in posting_months(ws, Period.parse(batch.period)) if row[0] in months]
+            rows.append((UNDATED, date.max, date.min))
+            counted = engine.run_table(
+                con, "select_image_totals", {"posting_months": _months("posted_period", rows)}
+            )
+            tables.append(counted.append_column("dataset", pa.array([feed.name] * counted.num_rows, pa.string())))
+            tables.append(_totals_carried(lake, batch, feed, months | {UNDATED}))
+        schema = schema_of("control_totals")
+        table = pa.concat_tables([part.select(schema.names).cast(schema) for part in tables])
+        keys = ("dataset", "posted_period", "kind", "status")
+        result.append(lake.publish("control_totals", label, table.sort_by([(key, "ascending") for key in keys])))
+    return result
+
+
+def _quarantine_now(lake: Lake, batch: Batch, seals: list[Seal], label: str) -> dict[str, engine.Relation]:
+    files = _quarantine_files(lake, batch)
+    return {
+        name: [
+            *files[name],
+            *(lake.path(seal.dataset, seal.period) for seal in seals if seal.dataset == name and seal.period <= label),
+        ]
+        for name in ("quarantine", "quarantine_released")
+    }
+
+
+def _months_to_recount(ws: Workspace, batch: Batch, plan: ExtractPlan, label: str) -> dict[str, list[str]]:
+    if batch.has_baseline:
+        every = [row[0] for row in posting_months(ws, Period.parse(label))]
+        return {feed.name: every for feed in LEDGER_FEEDS}
+    own = [month for month in batch.labels if month <= label]
+    # What moved is published in the run's own month: the month before does not know it yet.
+    return {
+        feed.name: [*own, *(plan.moved.get(feed.name, []) if label == batch.period else [])] for feed in LEDGER_FEEDS
+    }
+
+
+def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[str]) -> pa.Table:
+    schema = schema_of("control_totals")
+    if batch.prior is None:
+        return schema.empty_table()
+    table = pq.read_table(lake.file("control_totals", Period.parse(batch.prior)))
+    mask = pc.and_(
+        pc.equal(table.column("dataset"), feed.name),
+        pc.invert(pc.is_in(table.column("posted_period"), value_set=pa.array(sorted(recounted), pa.string()))),
+    )
+    return table.filter(mask)
+
+
+def require_reconciled(con: DuckDBPyConnection, lake: Lake, batch: Batch, folder: Path) -> int:
+    """Invariant 1: the source's own counts and sums equal what is published, quarantined and brought forward.
+
+    Returns the number of source rows reconciled; raises ``DataError`` naming the first month that differs.
+    """
+    rows = 0
+    totals = [lake.path("control_totals", batch.period)]
+    for feed in LEDGER_FEEDS:
+        source = pq.read_table(folder / f"{feed.name}-totals.parquet")
+        rows += pc.sum(source.column("row_count")).as_py() or 0
+        offenders = engine.run_table(
+            con, "check_reconciliation", {"source_totals": source, "control_totals": totals}, {"dataset": feed.name}
+        ).to_pylist()
+        if offenders:
+            first = offenders[0]
+            raise DataError(
+                f"{feed.name}: the source holds {first['source_rows']:,} rows of kind {first['kind'] or '(none)'} and "
+                f"status {first['status'] or '(none)'} posted in {first['posted_period']}, the lake "
+                f"{first['known_rows']:,}, or their sums differ: nothing was sealed; run the month again, and if it "
+                "stays, run carm verify"
+            )
+    return rows
+
+
+def seal_batch(
+    ws: Workspace,
+    lake: Lake,
+    seals: list[Seal],
+    *,
+    run_id: str,
+    expected_state: str,
+    coverage: list[dict[str, Any]],
+    unseal: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Make a batch count, in one transaction; refused when somebody else sealed anything since it was read."""
+    with write_transaction(ws.operations) as connection:
+        if state_digest(lake.seals(connection=connection)) != expected_state:
+            raise Unavailable(
+                "another run published while this one was reading the source: nothing was changed here; "
+                "clear extract_feeds to read it again"
+            )
+        for dataset, label in unseal:
+            connection.execute(
+                delete(COVERAGE).where(
+                    COVERAGE.c.area == lake.area, COVERAGE.c.dataset == dataset, COVERAGE.c.period == label
+                )
+            )
+        for row in coverage:
+            connection.execute(
+                delete(FEED_COVERAGE).where(
+                    FEED_COVERAGE.c.feed == row["feed"],
+                    FEED_COVERAGE.c.period == row["period"],
+                    FEED_COVERAGE.c.known_in == row["known_in"],
+                )
+            )
+        if coverage:
+            connection.execute(insert(FEED_COVERAGE), coverage)
+        lake.seal(seals, run_id=run_id, connection=connection)
+
+
+def coverage_rows(
+    ws: Workspace, batch: Batch, plan: ExtractPlan, feed: LedgerFeed, result: FeedResult
+) -> list[dict[str, Any]]:
+    """What the batch says of the feed's coverage: a row a month, and one for each older month that got late rows."""
+    policy = ws.policy.feeds[feed.name]
+    state = plan.feed_states[feed.name]
+    first_day = plan.first_days[feed.name]
+    first = policy.first_period or (
+        ws.calendar.period_of(date.fromisoformat(first_day)) if first_day and first_day >= "1980-01-01" else None
+    )
+    minimum = policy.minimum_rows_header_only if state == "empty" else policy.minimum_rows
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in result.arrivals:
+        if row["arrival"] in NEW_ARRIVALS and row["placed_in"] in batch.labels:
+            counts[(row["posted_period"], row["placed_in"])] += row["row_count"]
+    for label in batch.labels:
+        counts[(label, label)] += 0
+    return [
+        {
+            "feed": feed.name,
+            "period": posted,
+            "known_in": placed,
+            "observed_in": batch.period,
+            "state": state,
+            "rows": rows,
+            "quarantined": result.quarantined.get(posted, 0) if posted == placed else 0,
+            "minimum_rows": minimum,
+            "first_period": str(first) if first else None,
+        }
+        for (posted, placed), rows in sorted(counts.items())
+    ]
+
+
+def window_coverage(ws: Workspace, period: Period) -> pa.Table:
+    """The relation ``coverage``: per feed whether every month of the window is covered, and which are not.
+
+    Columns ``feed, covered, missing`` (months, comma-separated), as known at ``period``.
+    """
+    window = [str(month) for month in ws.calendar.window(period)]
+    known: dict[tuple[str, str], list[Any]] = {}
+    with ws.operations.connect() as connection:
+        query = select(FEED_COVERAGE).where(
+            FEED_COVERAGE.c.known_in <= str(period), FEED_COVERAGE.c.period.in_(window)
+        )
+        for row in connection.execute(query):
+            known.setdefault((row.feed, row.period), []).append(row)
+    rows = []
+    for feed in LEDGER_FEEDS:
+        missing = [month for month in window if not _is_covered(known.get((feed.name, month), []), month)]
+        rows.append({"feed": feed.name, "covered": not missing, "missing": ",".join(missing)})
+    schema = pa.schema([("feed", pa.string()), ("covered", pa.bool_()), ("missing", pa.string())])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _is_covered(rows: list[Any], month: str) -> bool:
+    if any(row.state == "not_expected" for row in rows):
+        return True
+    received = [row for row in rows if row.state in ("received", "empty")]
+    if not received or any(row.first_period and month < row.first_period for row in received):
+        return False
+    return bool(sum(row.rows for row in received) >= min(row.minimum_rows for row in received))
+
+
+# Reaching further back than the first extracted month.
+
+
+def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
+    """Give the newest months of the baseline partitions of their own, from ``first`` on.
+
+    An older month's window reaches further back than the first run did. The rows are those that the first run read
+    (nothing is read again), so what was known then stays what was known then.
+    """
+    known = lake.periods("transactions")
+    old_label = str(known[0].previous())
+    labels = [str(period) for period in Period.range(first, known[0].previous())]
+    batch = Batch(old_label, labels, str(first.previous()), None)
+    log.info("giving %d months before %s partitions of their own", len(labels), known[0])
+    extra: dict[str, list[Any]] = {}
+    coverage: list[dict[str, Any]] = []
+    state = state_digest(lake.seals())
+    seals: list[Seal] = []
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        for feed in LEDGER_FEEDS:
+            baseline = lake.file(f"baseline_{feed.name}", Period.parse(old_label))
+            engine.register(con, "transaction_kinds", transaction_kinds_relation())
+            staged = spill / f"{feed.name}.parquet"
+            write_parquet(
+                staged, engine.run(con, f"stage_baseline_{feed.name}", {f"baseline_{feed.name}": [baseline]})
+            )
+            result = publish_feed(
+                ws,
+                lake,
+                con,
+                feed,
+                batch,
+                staged=staged,
+                invalid_rows=INVALID_ROWS.empty_table(),
+                moved=no_ranges(),
+                extra=extra,
+            )
+            seals += result.seals
+            coverage += _extended_coverage(ws, batch, feed, result, known[0])
+        old_quarantine = lake.files("quarantine", [Period.parse(old_label)])
+        engine.register(con, "entered", old_quarantine, like="quarantine")
+        register_periods(con, ws, batch)
+        placed = con.execute(
+            "SELECT CASE WHEN entered.posted_on < $start THEN $before ELSE coalesce(periods.period, $own) END "
+            "AS placed_in, entered.* EXCLUDE (period) FROM entered "
+            "LEFT JOIN periods ON entered.posted_on BETWEEN periods.start_on AND periods.end_on "
+            "ORDER BY placed_in, dataset, row_key, row_hash",
+            {"start": ws.calendar.start(first), "before": batch.before, "own": old_label},
+        ).to_arrow_table()
+        _collect(extra, "quarantine", placed)
+    seals += publish_shared(lake, batch, extra)
+    gone = [(f"baseline_{feed.name}", old_label) for feed in LEDGER_FEEDS] + [("baseline", old_label)]
+    run_id = f"extended back to {first}"
+    seal_batch(ws, lake, seals, run_id=run_id, expected_state=state, coverage=coverage, unseal=gone)
+
+
+def _extended_coverage(
+    ws: Workspace, batch: Batch, feed: LedgerFeed, result: FeedResult, first_known: Period
+) -> list[dict[str, Any]]:
+    query = select(FEED_COVERAGE).where(
+        FEED_COVERAGE.c.feed == feed.name,
+        FEED_COVERAGE.c.period == str(first_known),
+        FEED_COVERAGE.c.known_in == str(first_known),
+    )
+    with ws.operations.connect() as connection:
+        like = connection.execute(query).mappings().one()
+    counts: Counter[str] = Counter()
+    for row in result.arrivals:
+        counts[row["placed_in"]] += row["row_count"]
+    return [
+        {**like, "period": label, "known_in": label, "rows": counts[label], "quarantined": 0} for label in batch.labels
+    ]
+
+
+def no_ranges() -> pa.Table:
+    """The relation ``moved`` of a run in which no older month moved."""
+    return pa.table({"start_on": pa.array([], pa.date32()), "end_on": pa.array([], pa.date32())})
+

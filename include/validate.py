@@ -1,0 +1,297 @@
+"""The first gate: judges what was read, sets refused rows apart, publishes the rest and seals the month.
+
+Great Expectations judges (``include.quality``); this module decides what follows: a refused row goes to quarantine
+with its reason, a failed table rule or too many refused rows stop the month before anything is published, and the
+seal is set only when the source's own counts and sums come out (``include.ledger``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include import engine
+from include.carm.errors import DataError
+from include.carm.period import Period
+from include.datasets import schema_of
+from include.extract import ExtractPlan, fetched_ranges, moved_ranges
+from include.feeds import ACCOUNTS, DELEGATIONS, LEDGER_FEEDS, SUBSCRIBERS, TRANSACTIONS, WEBINARS, Feed, LedgerFeed
+from include.lake import Lake, Seal, write_parquet
+from include.ledger import (
+    INVALID_ROWS,
+    Batch,
+    coverage_rows,
+    publish_control_totals,
+    publish_feed,
+    publish_shared,
+    require_reconciled,
+    seal_batch,
+)
+from include.quality.gate import GateResult, check
+from include.transaction_kinds import transaction_kinds_relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+JUDGED_ROWS = 250_000
+"""Rows a batch of the gate: what keeps a pandas frame of one feed well below a gigabyte."""
+
+
+def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Judge, publish and seal what ``extract_month`` read; returns counts only.
+
+    Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out;
+    nothing is sealed then. A month whose extract is final is left as it is.
+    """
+    folder = ws.staging(month["run_id"], "extract")
+    period = Period.parse(month["period"])
+    lake = ws.lake()
+    if not (folder / "plan.json").exists():
+        return {"period": str(period), "state": "final", "rows": lake_counts(lake, period)}
+    plan = ExtractPlan.read(folder)
+    staging = ws.staging(month["run_id"], "validate")
+    rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        run = _Gate(ws, con, plan, folder, staging)
+        result = run.snapshots_only(month, lake) if plan.snapshots_only else run.publish(month, lake)
+    rmtree(folder)
+    rmtree(staging)
+    return result
+
+
+def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
+    """Rows of the month's extract, by dataset, from the seals."""
+    names = {*(feed.name for feed in LEDGER_FEEDS), "accounts", "delegations", "subscribers", "webinars", "quarantine"}
+    return {seal.dataset: seal.rows for seal in lake.seals() if seal.period == str(period) and seal.dataset in names}
+
+
+class _Gate:
+    """One run of the gate over everything that an extraction read."""
+
+    def __init__(
+        self, ws: Workspace, con: DuckDBPyConnection, plan: ExtractPlan, folder: Path, staging: Path
+    ) -> None:
+        self.ws, self.con, self.plan, self.folder, self.staging = ws, con, plan, folder, staging
+        self.period = Period.parse(plan.period)
+        self.as_of = ws.calendar.as_of(self.period)
+        self.warnings: dict[str, dict[str, int]] = {}
+        self.snapshot_quarantine: list[pa.Table] = []
+
+    # The whole month
+
+    def publish(self, month: dict[str, Any], lake: Lake) -> dict[str, Any]:
+        batch = Batch.of(self.plan)
+        snapshots = self._judge_snapshots()
+        judged = {feed.name: self._judge_ledger(feed) for feed in LEDGER_FEEDS}
+        seals = self._publish_snapshots(lake, snapshots)
+        extra: dict[str, list[Any]] = {}
+        coverage, arrivals = [], Counter[str]()
+        refused: dict[str, int] = {}
+        for feed in LEDGER_FEEDS:
+            staged, invalid = judged[feed.name]
+            result = publish_feed(
+                self.ws,
+                lake,
+                self.con,
+                feed,
+                batch,
+                staged=staged,
+                invalid_rows=invalid,
+                moved=moved_ranges(self.ws, self.plan, feed),
+                extra=extra,
+            )
+            seals += result.seals
+            coverage += coverage_rows(self.ws, batch, self.plan, feed, result)
+            refused[feed.name] = sum(result.quarantined.values())
+            for row in result.arrivals:
+                arrivals[row["arrival"]] += row["row_count"]
+        quarantined = pa.concat_tables(self.snapshot_quarantine) if self.snapshot_quarantine else None
+        seals += publish_shared(lake, batch, extra, snapshot_quarantine=quarantined)
+        seals += publish_control_totals(self.ws, lake, self.con, batch, self.plan, seals)
+        reconciled = require_reconciled(self.con, lake, batch, self.folder)
+        seal_batch(
+            self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=coverage
+        )
+        log.info("%s sealed: %d source rows reconciled, %s refused", self.period, reconciled, refused)
+        return {
+            "period": str(self.period),
+            "state": "sealed",
+            "rows": lake_counts(lake, self.period),
+            "arrivals": dict(sorted(arrivals.items())),
+            "quarantined": refused,
+            "reconciled_rows": reconciled,
+            "warnings": self.warnings,
+        }
+
+    def snapshots_only(self, month: dict[str, Any], lake: Lake) -> dict[str, Any]:
+        """A month whose ledger was extracted by a later month's first run: only its accounts and lists are missing."""
+        seals = self._publish_snapshots(lake, self._judge_snapshots())
+        seal_batch(self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=[])
+        return {
+            "period": str(self.period),
+            "state": "sealed",
+            "rows": lake_counts(lake, self.period),
+            "warnings": self.warnings,
+        }
+
+    # Snapshots: accounts and lists as they hold on the period's last day
+
+    def _judge_snapshots(self) -> dict[str, tuple[Path, pa.Table]]:
+        judged = {}
+        for feed, parameters in (
+            (ACCOUNTS, {"as_of": self.as_of}),
+            (DELEGATIONS, {}),
+            (SUBSCRIBERS, {}),
+            (WEBINARS, {}),
+        ):
+            staged = self._stage(feed, parameters)
+            invalid = self._judge(feed, pq.ParquetFile(staged).iter_batches(JUDGED_ROWS), staged)
+            judged[feed.name] = (staged, invalid)
+            self._set_apart(feed, staged, invalid)
+        staged, invalid = judged["accounts"]
+        self._require_limit(ACCOUNTS, staged, invalid)
+        engine.create_table(
+            self.con,
+            "account_states",
+            "select_account_states",
+            {"raw_accounts": self._raw(ACCOUNTS), "staged": [staged], "invalid_rows": invalid},
+        )
+        return judged
+
+    def _publish_snapshots(self, lake: Lake, judged: dict[str, tuple[Path, pa.Table]]) -> list[Seal]:
+        seals = []
+        for name, (staged, invalid) in judged.items():
+            if name == "accounts":
+                reader = engine.run(self.con, "derive_accounts", {"staged": [staged], "invalid_rows": invalid})
+                seals.append(lake.publish(name, self.period, reader))
+                continue
+            table = pq.read_table(staged)
+            keep = pc.invert(pc.is_in(table.column("row_no"), value_set=invalid.column("row_no").combine_chunks()))
+            seals.append(lake.publish(name, self.period, table.filter(keep).select(schema_of(name).names)))
+        return seals
+
+    def _set_apart(self, feed: Feed, staged: Path, invalid: pa.Table) -> None:
+        """Rows of a snapshot are refused anew each month: their quarantine speaks of this month only."""
+        if not invalid.num_rows:
+            return
+        table = pq.read_table(staged)
+        numbers = invalid.column("row_no").to_pylist()
+        by_number = {row["row_no"]: row for row in invalid.to_pylist()}
+        rows = []
+        for row in table.filter(pc.is_in(table.column("row_no"), value_set=pa.array(numbers))).to_pylist():
+            found = by_number[row["row_no"]]
+            rows.append(
+                {
+                    "dataset": feed.name,
+                    "row_key": str(row.get("row_key") or f"row {row['row_no']}"),
+                    "expectation": found["expectation"],
+                    "reason": found["reason"],
+                    "bn15": row.get("bn15"),
+                    "replaces_published": False,
+                    "row_hash": row.get("row_hash") or "",
+                    "row_json": found["row_json"],
+                }
+            )
+        rows.sort(key=lambda row: (row["row_key"], row["row_hash"], row["row_json"]))
+        self.snapshot_quarantine.append(pa.Table.from_pylist(rows, schema=schema_of("quarantine")))
+
+    def _require_limit(self, feed: Feed, staged: Path, invalid: pa.Table) -> None:
+        total = pq.read_metadata(staged).num_rows
+        if self.ws.policy.quarantine.is_exceeded(invalid.num_rows, total):
+            raise DataError(
+                f"{feed.name}: {invalid.num_rows:,} of {total:,} rows fail validation, more than the "
+                f"{self.ws.policy.quarantine.share:.0%} that policy.yaml allows: nothing was published; see the Data "
+                "Docs for the rules that failed, mend the feed and run the month again"
+            )
+
+    # Ledger feeds
+
+    def _judge_ledger(self, feed: LedgerFeed) -> tuple[Path, pa.Table]:
+        engine.register(self.con, "fetched_ranges", fetched_ranges(self.ws, self.plan, feed))
+        engine.register(self.con, "transaction_kinds", transaction_kinds_relation())
+        staged = self._stage(feed, {"last_day": self.as_of})
+        batches: Iterator[pa.RecordBatch] = pq.ParquetFile(staged).iter_batches(JUDGED_ROWS)
+        if feed is TRANSACTIONS:
+            batches = self._with_reversals(lake=self.ws.lake(), staged=staged, batches=batches)
+        return staged, self._judge(feed, batches, staged)
+
+    def _with_reversals(
+        self, lake: Lake, staged: Path, batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        from include.ledger import published_files, register_published
+
+        register_published(self.con, TRANSACTIONS, published_files(lake, TRANSACTIONS, self.plan.prior))
+        at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
+        numbers = at_fault.column("row_no").combine_chunks()
+        for batch in batches:
+            yield batch.append_column("is_reversed_twice", pc.is_in(batch.column("row_no"), value_set=numbers))
+
+    # Common to all
+
+    def _raw(self, feed: Feed) -> list[Path]:
+        return sorted(path for path in self.folder.glob(f"{feed.name}-[0-9].parquet"))
+
+    def _stage(self, feed: Feed, parameters: dict[str, Any]) -> Path:
+        path = self.staging / f"{feed.name}.parquet"
+        reader = engine.run(self.con, f"stage_{feed.name}", {f"raw_{feed.name}": self._raw(feed)}, parameters)
+        rows = write_parquet(path, reader)
+        log.info("%s: %d rows to judge", feed.name, rows)
+        return path
+
+    def _judge(self, feed: Feed, batches: Iterator[pa.RecordBatch], staged: Path) -> pa.Table:
+        """The refused rows of a feed: number, first failed expectation, reason, and the row as it was read."""
+        result = check(
+            feed.name,
+            self._with_header(batches, staged),
+            docs_folder=self.ws.data / "data_docs",
+            run_name=str(self.period),
+            as_of=self.as_of,
+        )
+        if result.table_failures:
+            raise DataError(" ".join(result.table_failures) + " Nothing was published.")
+        if result.warnings:
+            self.warnings[feed.name] = dict(result.warnings)
+        return self._first_failures(feed, result)
+
+    def _with_header(self, batches: Iterator[pa.RecordBatch], staged: Path) -> Iterator[pa.RecordBatch]:
+        """The batches, or one empty batch, so that the columns of an empty feed are judged too."""
+        empty = True
+        for batch in batches:
+            empty = False
+            yield batch
+        if empty:
+            schema = pq.read_schema(staged)
+            if staged.stem == TRANSACTIONS.name:
+                schema = schema.append(pa.field("is_reversed_twice", pa.bool_()))
+            yield from schema.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], schema=schema)]
+
+    def _first_failures(self, feed: Feed, result: GateResult) -> pa.Table:
+        first: dict[int, dict[str, Any]] = {}
+        for failure in result.failures.to_pylist():
+            first.setdefault(failure["row_no"], failure)
+        if not first:
+            return INVALID_ROWS.empty_table()
+        wanted = pa.array(sorted(first), pa.int64())
+        rows = []
+        for path in self._raw(feed):
+            for batch in pq.ParquetFile(path).iter_batches():
+                for row in batch.filter(pc.is_in(batch.column("row_no"), value_set=wanted)).to_pylist():
+                    payload = {name: row[name] for name in feed.columns}
+                    rows.append(
+                        {**first[row["row_no"]], "row_json": json.dumps(payload, ensure_ascii=False)}
+                    )
+        return pa.Table.from_pylist(rows, schema=INVALID_ROWS)
