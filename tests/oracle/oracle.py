@@ -90,9 +90,7 @@ IMPORT_KINDS = {"B3", "CAD", "RS", "LVS", "B2"}
 OTHER_ACTIVITY_KINDS = {"K32"}
 ALIASES = {"AI": "AMPS", "K3": "K23"}
 KINDS = (
-    IMPORT_KINDS
-    | OTHER_ACTIVITY_KINDS
-    | {"PMT", "INT", "LAP", "AMPS", "K23", "NSF", "NPA", "K9", "OFS", "DSB", "BFW"}
+    IMPORT_KINDS | OTHER_ACTIVITY_KINDS | {"PMT", "INT", "LAP", "AMPS", "K23", "NSF", "NPA", "K9", "OFS", "DSB", "BFW"}
 )
 COUNTED = {"accepted", "under_review"}
 TRANSACTION_STATUSES = COUNTED | {"cancelled", "reversed"}
@@ -180,7 +178,7 @@ def issued_on(period: str) -> dt.date:
 @cache
 def federal_holidays(year: int) -> frozenset[dt.date]:
     """Federal holidays; the default category of the library misses four of them."""
-    return frozenset(holidays.CA(categories=("government", "public"), years=year))
+    return frozenset(holidays.country_holidays("CA", years=year, categories=("government", "public")))
 
 
 def due_on(period: str) -> dt.date:
@@ -284,9 +282,7 @@ def read_rows(path: Path) -> list[Row] | None:
     if not path.exists():
         return None
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: typed(name, text) for name, text in row.items()} for row in csv.DictReader(file)
-        ]
+        return [{name: typed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
 def typed(name: str, text: str) -> Any:
@@ -357,9 +353,7 @@ def judge(folder: Folder, period: str) -> World:
     )
 
 
-def judge_accounts(
-    rows: list[Row], as_of: dt.date
-) -> tuple[Judged, dict[str, Row], dict[str, str]]:
+def judge_accounts(rows: list[Row], as_of: dt.date) -> tuple[Judged, dict[str, Row], dict[str, str]]:
     """Versions apart; the version valid as of ``as_of`` by BN15; the state of each BN15.
 
     States are ``found`` and ``quarantined``; a BN15 that has no row has no state.
@@ -371,12 +365,8 @@ def judge_accounts(
         if bn15 is None:
             judged.quarantined += [("key_missing", row) for row in versions]
             continue
-        dated = [
-            row for row in versions if row["valid_from"] is not None and row["valid_from"] <= as_of
-        ]
-        judged.quarantined += [
-            ("key_missing", row) for row in versions if row["valid_from"] is None
-        ]
+        dated = [row for row in versions if row["valid_from"] is not None and row["valid_from"] <= as_of]
+        judged.quarantined += [("key_missing", row) for row in versions if row["valid_from"] is None]
         # One row for each different content: identical copies do not overlap each other.
         unlike = []
         for row in dated:
@@ -419,9 +409,7 @@ def overlap(one: Row, other: Row) -> bool:
     return bool(one["valid_from"] < end_other and other["valid_from"] < end_one)
 
 
-def judge_rows(
-    rows: list[Row], key: tuple[str, str], faults: Callable[[Row], str | None]
-) -> Judged:
+def judge_rows(rows: list[Row], key: tuple[str, str], faults: Callable[[Row], str | None]) -> Judged:
     """Copies first, then the rules of one row."""
     judged = Judged()
     first_copy: dict[tuple[Any, ...], Row] = {}
@@ -487,13 +475,13 @@ def account_fault(row: Row, states: dict[str, str]) -> str | None:
 def judge_reversed_twice(judged: Judged) -> Judged:
     """An NSF beside a PMT that is itself cancelled or reversed undoes it twice."""
     undone = {
-        (row["bn15"], row["transaction_number"])
+        (row["bn15"], row.get("transaction_number"))
         for row in last_revisions(judged.published, "transaction_id")
-        if kind_of(row) == "PMT" and row["status"] not in COUNTED and row["transaction_number"]
+        if kind_of(row) == "PMT" and row["status"] not in COUNTED and row.get("transaction_number")
     }
     after = Judged(quarantined=list(judged.quarantined))
     for row in judged.published:
-        if kind_of(row) == "NSF" and (row["bn15"], row["transaction_number"]) in undone:
+        if kind_of(row) == "NSF" and (row["bn15"], row.get("transaction_number")) in undone:
             after.quarantined.append(("reversed_twice", row))
         else:
             after.published.append(row)
@@ -515,10 +503,7 @@ def group_by(rows: Iterable[Row], name: str) -> dict[Any, list[Row]]:
 
 def last_revisions(rows: Iterable[Row], identity: str) -> list[Row]:
     """The row of the highest revision of each item."""
-    return [
-        max(revisions, key=lambda row: row["revision"])
-        for revisions in group_by(rows, identity).values()
-    ]
+    return [max(revisions, key=lambda row: row["revision"]) for revisions in group_by(rows, identity).values()]
 
 
 # Ledger and statements --------------------------------------------------------
@@ -681,9 +666,7 @@ def decide(facts: Facts) -> tuple[str, str | None, str]:
 
     needs_transactions = action == "close" or new_type == "exporter"
     needs_exports = action == "close" or new_type == "importer"
-    if (needs_transactions and not facts.transactions_covered) or (
-        needs_exports and not facts.exports_covered
-    ):
+    if (needs_transactions and not facts.transactions_covered) or (needs_exports and not facts.exports_covered):
         return "unknown", None, "coverage_incomplete"
     if facts.has_open_quarantine:
         return "unknown", None, "row_in_quarantine"
@@ -769,9 +752,7 @@ def derive_account_decisions(world: World) -> pd.DataFrame:
 
 
 def last_day(rows: list[Row], kinds: set[str], as_of: dt.date) -> dt.date | None:
-    return latest(
-        *(r["activity_on"] for r in rows if kind_of(r) in kinds and r["activity_on"] <= as_of)
-    )
+    return latest(*(r["activity_on"] for r in rows if kind_of(r) in kinds and r["activity_on"] <= as_of))
 
 
 def coverage(world: World) -> dict[str, bool]:
@@ -795,7 +776,7 @@ def rule_id(facts: Facts) -> str | None:
     """The cell of the rule table, named by what it is looked up with."""
     if facts.program_type not in ("importer", "exporter", "dual"):
         return None
-    return f"{facts.program_type}/{facts.activity_seen}"
+    return f"{facts.program_type}_{facts.activity_seen}"
 
 
 # The answer -------------------------------------------------------------------
@@ -806,9 +787,9 @@ def brute_force(folder: Path, period: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Columns as in `ACCOUNT_DECISION_COLUMNS` and `STATEMENT_COLUMNS`; rows sorted by
     BN15; dates are `datetime.date`, amounts integer cents, nothing is None.
-    ``rule_id`` is the cell's name, ``importer/none``: ids of a rule table are to be
-    translated before they are compared. Raises `Unspecified` where no rule is
-    written, ValueError where a value is not of its column's type.
+    ``rule_id`` is the name of the cell, ``importer_none``, None where the type has no cell.
+    Raises `Unspecified` where no rule is written, ValueError where a value is not of its
+    column's type.
     """
     world = judge(read_folder(folder), period)
     return derive_account_decisions(world), derive_statements(world)

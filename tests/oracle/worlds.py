@@ -68,9 +68,7 @@ class World:
 
     def write(self, folder: Path) -> None:
         """Write the CSV files; ``export_declarations.csv`` not where the feed is absent."""
-        transaction_columns = [
-            name for name in TRANSACTION_COLUMNS if self.has_revisions or name != "revision"
-        ]
+        transaction_columns = [name for name in TRANSACTION_COLUMNS if self.has_revisions or name != "revision"]
         write_csv(folder / "accounts.csv", ACCOUNT_COLUMNS, self.accounts)
         write_csv(folder / "transactions.csv", transaction_columns, self.transactions)
         if self.shape != "exports_absent":
@@ -81,9 +79,7 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:
     """Rows with a header; None is an empty field, a missing component zero."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(
-            file, list(columns), lineterminator="\n", restval="", extrasaction="ignore"
-        )
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n", restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -98,7 +94,7 @@ def random_world(seed: int, period: str | None = None, accounts: int | None = No
         has_revisions=rng.random() < 0.9,
     )
     days = Days(rng, world.period)
-    numbers = iter(rng.sample(range(100_000, 9_900_000), 400))
+    numbers = iter(rng.sample(range(100_000, 9_900_000), 9_000))
     add_background(world)
     for _ in range(accounts or rng.randint(100, 300)):
         bn9 = with_check_digit(f"{next(numbers):08d}")
@@ -192,9 +188,7 @@ def add_background(world: World) -> None:
 def add_account(world: World, rng: random.Random, days: Days, bn15: str) -> None:
     """One account: its versions, its postings and exports, and how its balance ends."""
     number = len(world.accounts)
-    program_type = rng.choices(
-        ("importer", "exporter", "dual", "carrier", None), (50, 18, 26, 3, 3)
-    )[0]
+    program_type = rng.choices(("importer", "exporter", "dual", "carrier", None), (50, 18, 26, 3, 3))[0]
     closed = rng.random() < 0.08
     old = days.cutoff - dt.timedelta(days=rng.randint(300, 2_000))
     version = {
@@ -214,9 +208,7 @@ def add_account(world: World, rng: random.Random, days: Days, bn15: str) -> None
     }
     if rng.random() < 0.12:
         version["hold_reason"] = rng.choice(("appeal", "legal", "security posted", None))
-        version["hold_until"] = rng.choice(
-            (None, *(days.as_of + dt.timedelta(days=step) for step in (-1, 0, 1)))
-        )
+        version["hold_until"] = rng.choice((None, *(days.as_of + dt.timedelta(days=step) for step in (-1, 0, 1))))
     if rng.random() < 0.02:
         # Not on file yet: begins after the month, and has no posting.
         version["valid_from"] = days.as_of + dt.timedelta(days=rng.randint(1, 30))
@@ -230,9 +222,7 @@ def split_into_versions(version: Row, rng: random.Random, days: Days) -> list[Ro
     """One row, or two that meet on a day: the later one is not always valid yet."""
     if rng.random() < 0.8:
         return [version]
-    turn = rng.choice(
-        (*(days.as_of + dt.timedelta(days=step) for step in (-1, 0, 1, 2)), days.cutoff)
-    )
+    turn = rng.choice((*(days.as_of + dt.timedelta(days=step) for step in (-1, 0, 1, 2)), days.cutoff))
     other = {
         "program_type": rng.choice(("importer", "exporter", "dual")),
         "language": rng.choice(("en", "fr")),
@@ -244,9 +234,7 @@ def split_into_versions(version: Row, rng: random.Random, days: Days) -> list[Ro
 # Postings ---------------------------------------------------------------------
 
 
-def transaction(
-    bn15: str, identity: str, kind: str, cents: int, activity_on: dt.date, posted_on: dt.date
-) -> Row:
+def transaction(bn15: str, identity: str, kind: str, cents: int, activity_on: dt.date, posted_on: dt.date) -> Row:
     return {
         "transaction_id": identity,
         "revision": 1,
@@ -299,9 +287,7 @@ def add_postings(world: World, rng: random.Random, days: Days, bn15: str) -> Non
         recorded_on = days.later(activity_on)
         identity = f"{bn15}-{place}"
         if what == "export":
-            world.exports += revise_export(
-                world, rng, days, declaration(bn15, identity, activity_on, recorded_on)
-            )
+            world.exports += revise_export(world, rng, days, declaration(bn15, identity, activity_on, recorded_on))
             continue
         kind = {"import": rng.choice(imports), "K32": "K32", "money": rng.choice(OTHER_KINDS)}[what]
         cents = rng.choice((0, 1, -1, 500, 12_345, 10**7, rng.randint(-(10**5), 10**6)))
@@ -352,6 +338,8 @@ def revise(world: World, rng: random.Random, days: Days, row: Row) -> list[Row]:
             row["activity_on"] = last["activity_on"]
             if (row["status"] in COUNTED) != (last["status"] in COUNTED):
                 row["status"] = last["status"]
+                if row["status"] == "under_review":
+                    row["amount_cents"] = max(row["amount_cents"], 1)
         rows.append(row)
     return rows
 
@@ -472,9 +460,7 @@ def break_accounts(world: World, rng: random.Random, days: Days) -> None:
     for row in world.accounts:
         versions.setdefault(row["bn15"], []).append(row)
     quiet = sorted(
-        bn15
-        for bn15, rows in versions.items()
-        if postings.get(bn15, 0) <= 3 and rows[0]["valid_from"] <= days.as_of
+        bn15 for bn15, rows in versions.items() if postings.get(bn15, 0) <= 3 and rows[0]["valid_from"] <= days.as_of
     )
     for bn15 in rng.sample(quiet, min(len(quiet), rng.randint(0, 3))):
         row = versions[bn15][-1]
@@ -491,9 +477,7 @@ def break_accounts(world: World, rng: random.Random, days: Days) -> None:
             # Both ended long before the month: the account itself stays usable.
             first = min(version["valid_from"] for version in versions[bn15])
             for begin in (first - dt.timedelta(days=900), first - dt.timedelta(days=800)):
-                world.accounts.append(
-                    {**row, "valid_from": begin, "valid_to": first - dt.timedelta(days=100)}
-                )
+                world.accounts.append({**row, "valid_from": begin, "valid_to": first - dt.timedelta(days=100)})
     closed = [row for row in world.accounts if row["status"] == "closed"]
     if closed and rng.random() < 0.5:
         world.accounts.append(dict(rng.choice(closed)))
