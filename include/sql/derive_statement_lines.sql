@@ -30,7 +30,7 @@ kind_sections AS (
 
 postings AS (
     SELECT
-        transactions.*,
+        *,
         CASE
             WHEN effect_cents = amount_cents THEN 1
             WHEN effect_cents = -amount_cents AND NOT is_counted THEN -1
@@ -115,8 +115,8 @@ SELECT
     component_sign * COALESCE(safeguard_cents, 0) AS safeguard_cents,
     component_sign * COALESCE(provincial_tax_cents, 0) AS provincial_tax_cents,
     component_sign * COALESCE(interest_cents, 0) AS interest_cents,
-    numbered.effect_cents AS amount_cents,
-    numbered.amount_cents AS posted_amount_cents,
+    effect_cents AS amount_cents,
+    amount_cents AS posted_amount_cents,
     CAST(running_balance_cents AS BIGINT) AS running_balance_cents
 FROM numbered
 ORDER BY

@@ -1,0 +1,167 @@
+"""Packs of documents: many small files in few zip files that anybody can open, and any one found at once.
+
+A pack is stored, not compressed: a stored zip has the same bytes wherever it is written, and a document is read with
+one seek. Its last member ``SHA256SUMS`` lists the hash of every other, so that ``unzip`` and ``sha256sum -c`` are all
+that is needed to prove a pack. ``docs/adr/0042-document-packs.md`` tells why zip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from include.carm.errors import DataError, Unavailable
+
+SUMS_NAME = "SHA256SUMS"
+
+_END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+# The oldest date that zip knows: the time of writing is no property of a document.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One written pack: ``documents`` counts its members without the list of hashes; ``sha256`` is of the file."""
+
+    path: Path
+    documents: int
+    sha256: str
+
+
+def write_pack(path: Path, documents: Iterable[tuple[str, bytes]]) -> Pack:
+    """Write ``documents`` (pairs of name and content, sorted by name) as one zip, moved into place when complete.
+
+    The same documents give the same bytes. The file is readable by its owner alone. Raises ``Unavailable`` where it
+    cannot be written, ``ValueError`` for names out of order: a pack is searched by the order of its names.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "w+b") as file:
+            count = _write_members(file, documents)
+            file.flush()
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write {path} ({error.strerror or error}): make room in the data folder, or make it writable, "
+            "and run the month again"
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return Pack(path, count, digest)
+
+
+def _write_members(file: BinaryIO, documents: Iterable[tuple[str, bytes]]) -> int:
+    sums, last = [], ""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
+        for name, content in documents:
+            if name <= last:
+                raise ValueError(f"the documents of a pack must be sorted: {name} comes after {last}")
+            last = name
+            sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
+            archive.writestr(_member(name), content)
+        archive.writestr(_member(SUMS_NAME), "".join(sums).encode())
+    return len(sums)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _NO_TIME)
+    member.create_system = 3
+    member.external_attr = _OWNER_ONLY << 16
+    return member
+
+
+def read_sums(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of every document in a pack, in its order. Raises ``DataError`` for a broken pack."""
+    sums = _read_member(path, SUMS_NAME)
+    if sums is None:
+        raise _broken(path)
+    for line in sums.decode().splitlines():
+        digest, _, name = line.partition("  ")
+        yield name, digest
+
+
+def read_document(folder: Path, name: str, pattern: str = "*.zip") -> bytes | None:
+    """One document out of the packs of ``folder``; None where none of them has it.
+
+    Packs follow each other in the order of names, so that bisection opens few of them, and of the one that may hold
+    the document only the list of members and the document are read.
+    """
+    packs = sorted(folder.glob(pattern))
+    low, high = 0, len(packs)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _first_name(packs[middle]) <= name:
+            low = middle
+        else:
+            high = middle
+    return _read_member(packs[low], name) if packs else None
+
+
+def _read_member(path: Path, name: str) -> bytes | None:
+    """The content of a member, found in the list at the pack's end without parsing the other entries."""
+    try:
+        with path.open("rb") as file:
+            directory = _read_directory(file)
+            offset = _find_entry(directory, name.encode("ascii"))
+            if offset is None:
+                return None
+            entry = _ENTRY.unpack_from(directory, offset)
+            checksum, size, start = entry[7], entry[9], entry[16]
+            file.seek(start)
+            header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            file.seek(header[9] + header[10], os.SEEK_CUR)
+            content = file.read(size)
+    except (OSError, struct.error) as error:
+        raise _broken(path) from error
+    if zlib.crc32(content) != checksum:
+        raise _broken(path)
+    return content
+
+
+def _first_name(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            directory = _read_directory(file)
+        length = _ENTRY.unpack_from(directory)[10]
+    except (OSError, struct.error) as error:
+        raise _broken(path) from error
+    return directory[_ENTRY.size : _ENTRY.size + length].decode("ascii")
+
+
+def _broken(path: Path) -> DataError:
+    return DataError(f"{path} is not a whole pack of documents: run its month again")
+
+
+def _read_directory(file: BinaryIO) -> bytes:
+    # Packs have no comment, so the end record is the last thing in the file.
+    file.seek(-_END_OF_DIRECTORY.size, os.SEEK_END)
+    end = _END_OF_DIRECTORY.unpack(file.read(_END_OF_DIRECTORY.size))
+    size, start = end[5], end[6]
+    file.seek(start)
+    return file.read(size)
+
+
+def _find_entry(directory: bytes, name: bytes) -> int | None:
+    """Where the entry of ``name`` begins in the list of members."""
+    found = directory.find(name)
+    while found != -1:
+        offset = found - _ENTRY.size
+        if offset >= 0 and directory[offset : offset + 4] == b"PK\x01\x02":
+            if _ENTRY.unpack_from(directory, offset)[10] == len(name):
+                return offset
+        found = directory.find(name, found + 1)
+    return None
