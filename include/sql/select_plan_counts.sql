@@ -1,0 +1,18 @@
+-- Purpose: what a plan decides, in numbers
+-- Grain: one row per action and reason
+-- Reads: account_decisions
+-- Writes: none
+-- Parameters: none
+-- Rerun: reads only
+
+SELECT
+    action,
+    reason,
+    COUNT(*) AS accounts
+FROM account_decisions
+GROUP BY
+    action,
+    reason
+ORDER BY
+    action,
+    reason
