@@ -6,10 +6,10 @@ Dirty data must reach validation, so nothing here refuses a duplicate, a missing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, inspect, select
+from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, insert, inspect, select
 from sqlalchemy.engine import Connection, Engine
 
 from include.database import read_snapshot
@@ -79,6 +79,25 @@ def create_indexes(connection: Connection, names: Iterable[str]) -> None:
     for name in names:
         for index in sorted(TABLES[name].indexes, key=lambda index: str(index.name)):
             index.create(connection, checkfirst=True)
+
+
+def table_columns(connection: Connection, name: str) -> set[str]:
+    """The columns that the table ``name`` has in this database; one's own tables may have others than ours."""
+    return {column["name"] for column in inspect(connection).get_columns(name)}
+
+
+def insert_rows(connection: Connection, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert ``rows`` (a value a column; days as ISO text) into the source table ``name``, the fastest way there is."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    if connection.dialect.name == "sqlite":
+        statement = insert(TABLES[name]).compile(dialect=connection.dialect, column_keys=columns)
+        driver.executemany(str(statement), rows)
+        return
+    names = ", ".join(TABLES[name].c[column].name for column in columns)  # ours, never a name from outside
+    with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def received_tables(connection: Connection) -> list[str]:
