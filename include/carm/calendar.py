@@ -178,10 +178,10 @@ def _nth_weekday_after(day: date, count: int) -> date:
 @cache
 def _federal_holidays(year: int) -> frozenset[date]:
     # The import takes longer than all else here, and only due dates need it.
-    from holidays.countries import CA
+    from holidays import country_holidays
 
     # The default category misses Victoria Day, 30 September, Thanksgiving and 11 November.
-    return frozenset(CA(categories=("government", "public"), years=year))
+    return frozenset(country_holidays("CA", categories=("government", "public"), years=year))
 
 
 def _read_cycle(row: Settings) -> Cycle:
