@@ -66,7 +66,7 @@ def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: P
     for dataset in ("activity", "baseline", "activity_retracted"):
         engine.register(con, dataset, files(dataset))
     engine.create_table(con, "doubtful", "select_doubtful_accounts")
-    if con.execute("SELECT count(*) FROM doubtful").fetchone() == (0,):
+    if con.execute("SELECT count(*) FROM doubtful").fetchall() == [(0,)]:
         published: dict[str, engine.Relation] = {f"published_{feed.name}": [] for feed in LEDGER_FEEDS}
     else:
         published = {f"published_{feed.name}": published_files(lake, feed, up_to) for feed in LEDGER_FEEDS}

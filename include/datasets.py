@@ -37,6 +37,7 @@ _LEDGER = {
     "is_counted": _flag,
     "effect_cents": _int,
     "under_review_effect_cents": _int,
+    "under_review_items_effect": _int,
     "row_hash": _text,
 }
 
@@ -149,6 +150,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         account_key=_int,
         balance_cents=_int,
         under_review_cents=_int,
+        under_review_items=_int,
         last_import_on=_day,
         last_export_on=_day,
         last_other_on=_day,
@@ -164,6 +166,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         last_other_on=_day,
         effect_cents=_int,
         under_review_effect_cents=_int,
+        under_review_items_effect=_int,
     ),
     # Activity that a later revision took away: what it was, so that the account's dates are looked at again.
     "activity_retracted": _schema(bn15=_text, account_key=_int, activity=_text, activity_on=_day),
@@ -181,6 +184,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         hold_until=_day,
         balance_cents=_int,
         under_review_cents=_int,
+        under_review_items=_int,
         last_import_on=_day,
         last_export_on=_day,
         last_other_on=_day,

@@ -9,6 +9,7 @@ WITH placed AS (
         activity.account_key,
         activity.effect_cents AS balance_cents,
         activity.under_review_effect_cents AS under_review_cents,
+        activity.under_review_items_effect AS under_review_items,
         activity.last_import_on,
         activity.last_export_on,
         activity.last_other_on
@@ -18,6 +19,7 @@ WITH placed AS (
         baseline.account_key,
         baseline.balance_cents,
         baseline.under_review_cents,
+        baseline.under_review_items,
         baseline.last_import_on,
         baseline.last_export_on,
         baseline.last_other_on
@@ -29,6 +31,7 @@ totals AS (
         placed.account_key,
         CAST(sum(placed.balance_cents) AS BIGINT) AS balance_cents,
         CAST(sum(placed.under_review_cents) AS BIGINT) AS under_review_cents,
+        CAST(sum(placed.under_review_items) AS BIGINT) AS under_review_items,
         max(placed.last_import_on) AS last_import_on,
         max(placed.last_export_on) AS last_export_on,
         max(placed.last_other_on) AS last_other_on
@@ -57,6 +60,7 @@ SELECT
     accounts.hold_until,
     coalesce(totals.balance_cents, 0) AS balance_cents,
     coalesce(totals.under_review_cents, 0) AS under_review_cents,
+    coalesce(totals.under_review_items, 0) AS under_review_items,
     CASE WHEN doubtful.account_key IS NULL THEN totals.last_import_on ELSE exact_activity.last_import_on END
         AS last_import_on,
     CASE WHEN doubtful.account_key IS NULL THEN totals.last_export_on ELSE exact_activity.last_export_on END

@@ -11,7 +11,8 @@ WITH placed AS (
         CASE WHEN transactions.is_counted THEN transaction_kinds.activity ELSE 'none' END AS activity,
         transactions.activity_on,
         transactions.effect_cents,
-        transactions.under_review_effect_cents
+        transactions.under_review_effect_cents,
+        transactions.under_review_items_effect
     FROM transactions
     INNER JOIN transaction_kinds ON transactions.kind = transaction_kinds.kind
     UNION ALL
@@ -21,7 +22,8 @@ WITH placed AS (
         CASE WHEN export_declarations.is_counted THEN 'export' ELSE 'none' END AS activity,
         export_declarations.exported_on AS activity_on,
         0 AS effect_cents,
-        0 AS under_review_effect_cents
+        0 AS under_review_effect_cents,
+        0 AS under_review_items_effect
     FROM export_declarations
 )
 
@@ -35,7 +37,8 @@ SELECT
     max(placed.activity_on) FILTER (WHERE placed.activity = 'export') AS last_export_on,
     max(placed.activity_on) FILTER (WHERE placed.activity = 'other') AS last_other_on,
     CAST(sum(placed.effect_cents) AS BIGINT) AS effect_cents,
-    CAST(sum(placed.under_review_effect_cents) AS BIGINT) AS under_review_effect_cents
+    CAST(sum(placed.under_review_effect_cents) AS BIGINT) AS under_review_effect_cents,
+    CAST(sum(placed.under_review_items_effect) AS BIGINT) AS under_review_items_effect
 FROM placed
 GROUP BY placed.account_key
 ORDER BY placed.account_key

@@ -9,6 +9,7 @@ SELECT
     activity.account_key,
     activity.effect_cents AS balance_cents,
     activity.under_review_effect_cents AS under_review_cents,
+    activity.under_review_items_effect AS under_review_items,
     activity.last_import_on,
     activity.last_export_on,
     activity.last_other_on

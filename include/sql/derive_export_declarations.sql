@@ -15,6 +15,7 @@ WITH payload AS (
         events.is_counted,
         events.effect_cents,
         events.under_review_effect_cents,
+        events.under_review_items_effect,
         staged.declaration_id,
         staged.revision,
         staged.bn15,
@@ -36,6 +37,7 @@ WITH payload AS (
         events.is_counted,
         events.effect_cents,
         events.under_review_effect_cents,
+        events.under_review_items_effect,
         published_export_declarations.declaration_id,
         published_export_declarations.revision,
         published_export_declarations.bn15,
@@ -71,6 +73,7 @@ SELECT
     payload.is_counted,
     payload.effect_cents,
     payload.under_review_effect_cents,
+    payload.under_review_items_effect,
     payload.row_hash
 FROM payload
 ORDER BY

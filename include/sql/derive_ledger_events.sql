@@ -153,6 +153,7 @@ numbered AS (
         CASE WHEN steps.is_counted THEN steps.amount_cents ELSE 0 END AS value_cents,
         CASE WHEN steps.is_counted AND steps.status = 'under_review' THEN steps.amount_cents ELSE 0 END
             AS review_value_cents,
+        CASE WHEN steps.is_counted AND steps.status = 'under_review' THEN 1 ELSE 0 END AS review_items,
         row_number() OVER (
             PARTITION BY steps.item_id
             ORDER BY steps.is_before DESC, steps.placed_in, steps.revision, steps.version
@@ -193,6 +194,7 @@ changes AS (
         coalesce(previous.account_key = linked.account_key, TRUE) AS stays_in_account,
         coalesce(previous.value_cents, 0) AS previous_value_cents,
         coalesce(previous.review_value_cents, 0) AS previous_review_value_cents,
+        coalesce(previous.review_items, 0) AS previous_review_items,
         CASE
             WHEN NOT linked.applies AND linked.is_counted THEN linked.activity
             WHEN
@@ -246,6 +248,11 @@ published_rows AS (
             WHEN changes.stays_in_account THEN changes.review_value_cents - changes.previous_review_value_cents
             ELSE changes.review_value_cents
         END AS under_review_effect_cents,
+        CASE
+            WHEN NOT changes.applies THEN 0
+            WHEN changes.stays_in_account THEN changes.review_items - changes.previous_review_items
+            ELSE changes.review_items
+        END AS under_review_items_effect,
         changes.retracted_activity,
         changes.retracted_activity_on,
         changes.retracted_account_key,
@@ -269,6 +276,7 @@ moved_away AS (
         FALSE AS is_counted,
         -changes.previous_value_cents AS effect_cents,
         -changes.previous_review_value_cents AS under_review_effect_cents,
+        -changes.previous_review_items AS under_review_items_effect,
         CAST(NULL AS VARCHAR) AS retracted_activity,
         CAST(NULL AS DATE) AS retracted_activity_on,
         CAST(NULL AS BIGINT) AS retracted_account_key,
@@ -317,7 +325,8 @@ state_remaining AS (
         remaining.*,
         CASE WHEN remaining.is_counted THEN remaining.amount_cents ELSE 0 END AS value_cents,
         CASE WHEN remaining.is_counted AND remaining.status = 'under_review' THEN remaining.amount_cents ELSE 0 END
-            AS review_value_cents
+            AS review_value_cents,
+        CASE WHEN remaining.is_counted AND remaining.status = 'under_review' THEN 1 ELSE 0 END AS review_items
     FROM remaining
     QUALIFY row_number() OVER (PARTITION BY remaining.item_id ORDER BY remaining.revision DESC) = 1
 ),
@@ -332,12 +341,14 @@ withdrawals AS (
         coalesce(state_remaining.account_key = withdrawn.account_key, TRUE) AS stays_in_account,
         state_after_steps.value_cents AS state_value_cents,
         state_after_steps.review_value_cents AS state_review_value_cents,
+        state_after_steps.review_items AS state_review_items,
         CASE WHEN state_after_steps.is_counted THEN state_after_steps.activity END AS state_activity,
         state_after_steps.activity_on AS state_activity_on,
         state_after_steps.account_key AS state_account_key,
         state_after_steps.bn15 AS state_bn15,
         coalesce(state_remaining.value_cents, 0) AS remaining_value_cents,
         coalesce(state_remaining.review_value_cents, 0) AS remaining_review_value_cents,
+        coalesce(state_remaining.review_items, 0) AS remaining_review_items,
         state_remaining.revision AS remaining_revision,
         state_remaining.version AS remaining_version,
         state_remaining.row_no AS remaining_row_no
@@ -370,6 +381,11 @@ withdrawn_rows AS (
                 THEN withdrawals.remaining_review_value_cents - withdrawals.state_review_value_cents
             ELSE -withdrawals.state_review_value_cents
         END AS under_review_effect_cents,
+        CASE
+            WHEN NOT withdrawals.was_the_state THEN 0
+            WHEN withdrawals.stays_in_account THEN withdrawals.remaining_review_items - withdrawals.state_review_items
+            ELSE -withdrawals.state_review_items
+        END AS under_review_items_effect,
         CASE WHEN withdrawals.was_the_state THEN withdrawals.state_activity END AS retracted_activity,
         withdrawals.state_activity_on AS retracted_activity_on,
         withdrawals.state_account_key AS retracted_account_key,
@@ -391,6 +407,7 @@ restored_rows AS (
         TRUE AS is_counted,
         withdrawals.remaining_value_cents AS effect_cents,
         withdrawals.remaining_review_value_cents AS under_review_effect_cents,
+        withdrawals.remaining_review_items AS under_review_items_effect,
         CAST(NULL AS VARCHAR) AS retracted_activity,
         CAST(NULL AS DATE) AS retracted_activity_on,
         CAST(NULL AS BIGINT) AS retracted_account_key,
@@ -423,6 +440,7 @@ SELECT
     all_rows.is_counted,
     all_rows.effect_cents,
     all_rows.under_review_effect_cents,
+    all_rows.under_review_items_effect,
     CASE WHEN all_rows.retracted_activity <> 'none' THEN all_rows.retracted_activity END AS retracted_activity,
     all_rows.retracted_activity_on,
     all_rows.retracted_account_key,

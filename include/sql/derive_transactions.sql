@@ -15,6 +15,7 @@ WITH payload AS (
         events.is_counted,
         events.effect_cents,
         events.under_review_effect_cents,
+        events.under_review_items_effect,
         staged.transaction_id,
         staged.revision,
         staged.bn15,
@@ -50,6 +51,7 @@ WITH payload AS (
         events.is_counted,
         events.effect_cents,
         events.under_review_effect_cents,
+        events.under_review_items_effect,
         published_transactions.transaction_id,
         published_transactions.revision,
         published_transactions.bn15,
@@ -113,6 +115,7 @@ SELECT
     payload.is_counted,
     payload.effect_cents,
     payload.under_review_effect_cents,
+    payload.under_review_items_effect,
     payload.row_hash
 FROM payload
 ORDER BY

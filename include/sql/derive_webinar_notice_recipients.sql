@@ -47,6 +47,8 @@ languages AS (
 )
 
 SELECT
+    'webinar' AS kind,
+    1 AS version,
     people.address,
     languages.language,
     people.subscribed_on

@@ -1,0 +1,263 @@
+"""A month from its first step to its last: may it run, with which effects, and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select
+
+from include.carm.errors import Refused, UsageError
+from include.carm.period import Period
+from include.database import write_transaction
+from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
+from include.operations_schema import PERIOD_LOCKS
+from include.operations_statement_tables import ISSUED_MONTHS
+
+if TYPE_CHECKING:
+    from include.lake import Lake
+    from include.workspace import Workspace
+
+EFFECTS = ("auto", "live", "shadow")
+
+
+def is_issued(ws: Workspace, period: Period) -> bool:
+    """Whether the month's statements were issued by a live run."""
+    with ws.operations.connect() as connection:
+        found = connection.execute(select(ISSUED_MONTHS.c.period).where(ISSUED_MONTHS.c.period == str(period)))
+        return found.first() is not None
+
+
+def newest_issued(ws: Workspace) -> Period | None:
+    """The newest month that was issued, or None before the first live run."""
+    with ws.operations.connect() as connection:
+        newest = connection.execute(select(func.max(ISSUED_MONTHS.c.period))).scalar()
+    return Period.parse(newest) if newest else None
+
+
+def open_month(
+    ws: Workspace,
+    period: Period,
+    effects: str,
+    run_id: str,
+    run_type: str,
+    is_run_active: Callable[[str], bool],
+) -> dict[str, Any]:
+    """Decide whether the month may run and with which effects, and lock it for this run.
+
+    Returns ``{"period", "effects", "area", "run_id"}``, which every later step takes. ``effects`` becomes ``live``
+    or ``shadow``; ``area`` is ``shadow`` for a month that was issued before, whose record is never written again.
+    ``is_run_active`` tells of a run id whether that run still works: a lock of a dead run is taken over.
+
+    Raises ``Refused`` when another run works on the month, or a live run would come out of order.
+    """
+    if effects not in EFFECTS:
+        raise UsageError(f"effects '{effects}' is none of {', '.join(EFFECTS)}")
+    ws.calendar.window(period)
+    resolved = _resolve_effects(ws, period, effects, run_type)
+    if resolved == "live":
+        _require_order(ws, period)
+    _lock(ws, period, run_id, is_run_active)
+    area = "shadow" if is_issued(ws, period) else "lake"
+    month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}
+    folder = ws.staging(run_id, "month")
+    folder.mkdir(parents=True, exist_ok=True)
+    before = {"files": _sealed_hashes(ws.lake(), period), "changes": _applied_changes(ws, period)}
+    # A cleared first task must not take what its own run wrote for the state before the run.
+    if not (folder / "before.json").exists():
+        (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
+    return month
+
+
+def _resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
+    if effects != "auto":
+        return effects
+    if run_type == "scheduled":
+        return "live"
+    if run_type == "backfill":
+        return "shadow"
+    from include.source_schema import demo_world
+
+    newest = newest_issued(ws)
+    return "live" if demo_world(ws.source) and (newest is None or newest <= period) else "shadow"
+
+
+def _require_order(ws: Workspace, period: Period) -> None:
+    newest = newest_issued(ws)
+    if newest is None or period in (newest, newest.next()):
+        return
+    if period < newest:
+        raise Refused(
+            f"{period} cannot run live: {newest} was issued after it; run it with effects=shadow to compare, and put "
+            "right what is wrong by a posting in the open month"
+        )
+    raise Refused(f"{period} cannot run live before {newest.next()} is issued: run {newest.next()} first")
+
+
+def _lock(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> None:
+    # Asked before the transaction: the answer may take a while, and a writer lets nobody else write meanwhile.
+    with ws.operations.connect() as connection:
+        query = select(PERIOD_LOCKS.c.run_id).where(PERIOD_LOCKS.c.period == str(period))
+        holder = connection.execute(query).scalar()
+    if holder is not None and holder != run_id and is_run_active(holder):
+        raise Refused(f"{period} is being worked on by run {holder}: wait until it ends, then clear this task")
+    with write_transaction(ws.operations) as connection:
+        now = connection.execute(query).scalar()
+        if now not in (None, run_id, holder):
+            raise Refused(f"{period} is being worked on by run {now}: wait until it ends, then clear this task")
+        connection.execute(delete(PERIOD_LOCKS).where(PERIOD_LOCKS.c.period == str(period)))
+        connection.execute(insert(PERIOD_LOCKS).values(period=str(period), run_id=run_id))
+
+
+def release_month(ws: Workspace, month: dict[str, Any]) -> None:
+    """Give the month's lock back, when this run still holds it."""
+    with write_transaction(ws.operations) as connection:
+        connection.execute(
+            delete(PERIOD_LOCKS).where(
+                PERIOD_LOCKS.c.period == month["period"], PERIOD_LOCKS.c.run_id == month["run_id"]
+            )
+        )
+
+
+def _sealed_hashes(lake: Lake, period: Period) -> dict[str, str]:
+    return {seal.dataset: seal.sha256 for seal in lake.seals() if seal.period == str(period)}
+
+
+def _applied_changes(ws: Workspace, period: Period) -> int:
+    with ws.operations.connect() as connection:
+        query = (
+            select(func.count())
+            .select_from(ACCOUNT_CHANGES)
+            .where(ACCOUNT_CHANGES.c.period == str(period), ACCOUNT_CHANGES.c.outcome == "applied")
+        )
+        return int(connection.execute(query).scalar_one())
+
+
+def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Write the month's summary (``summaries/``), release its lock and clear its working files.
+
+    The summary holds counts, sums over all accounts, hashes and places, and nothing about one account. ``result`` is
+    ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``.
+    """
+    summary = summarise(ws, month)
+    folder = ws.data / "summaries" if month["area"] == "lake" else ws.data / "shadow" / "summaries"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{month['period']}.{os.getpid()}.json"
+    fresh.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    fresh.replace(folder / f"period={month['period']}.json")
+    release_month(ws, month)
+    rmtree(ws.staging(month["run_id"], "month").parent, ignore_errors=True)
+    return summary
+
+
+def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`close_month` writes: see there."""
+    from include import engine
+
+    period = Period.parse(month["period"])
+    record, lake = ws.lake(), ws.lake(month["area"])
+    before_file = ws.staging(month["run_id"], "month") / "before.json"
+    before = json.loads(before_file.read_text(encoding="utf-8")) if before_file.exists() else {"files": {}}
+    files = _sealed_hashes(record, period)
+    if month["area"] == "shadow":
+        files |= _sealed_hashes(lake, period)
+    changed = sorted(name for name in files if before["files"].get(name) != files[name])
+    applied = _applied_changes(ws, period)
+    with engine.connect() as con:
+        for dataset in ("account_decisions", "statements", "quarantine", "control_totals"):
+            engine.register(con, dataset, [lake.file(dataset, period)])
+        figures = {
+            name: engine.run_table(con, f"select_summary_of_{name}").to_pylist()
+            for name in ("decisions", "statements", "quarantine", "control_totals")
+        }
+    return {
+        "period": month["period"],
+        "effects": month["effects"],
+        "area": month["area"],
+        "run_id": month["run_id"],
+        "result": "unchanged" if not changed and before["files"] and before["changes"] == applied else "done",
+        "changed_files": changed,
+        "as_of": ws.calendar.as_of(period).isoformat(),
+        "decisions": figures["decisions"],
+        "quarantine": figures["quarantine"],
+        "statements": figures["statements"][0],
+        "control_totals": figures["control_totals"],
+        "notices": _notice_counts(lake, period),
+        "plan": _plan_of(ws, month),
+        "applied_changes": applied,
+        "issued": is_issued(ws, period),
+        "hashes": files,
+        "places": {
+            "lake": str(lake.root),
+            "documents": str(ws.documents(month["area"])),
+            "data_docs": str(ws.data / "data_docs" / "index.html"),
+        },
+    }
+
+
+def _notice_counts(lake: Lake, period: Period) -> dict[str, int]:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    counts: dict[str, int] = {}
+    for dataset in ("notices", "webinar_notices"):
+        if lake.has(dataset, period):
+            kinds = pq.read_table(lake.file(dataset, period), columns=["kind"]).column("kind")
+            counts |= {row["values"]: row["counts"] for row in pc.value_counts(kinds).to_pylist()}
+    return dict(sorted(counts.items()))
+
+
+def _plan_of(ws: Workspace, month: dict[str, Any]) -> dict[str, Any] | None:
+    columns = (PLANS.c.plan_hash, PLANS.c.state, PLANS.c.reason, PLANS.c.open_accounts, PLANS.c.changes)
+    with ws.operations.connect() as connection:
+        query = select(*columns).where(PLANS.c.period == month["period"], PLANS.c.effects == month["effects"])
+        # The plan that this run made, or made again: the last one written for the month.
+        row = connection.execute(query.order_by(PLANS.c.run_id == month["run_id"])).mappings().all()
+    return dict(row[-1]) if row else None
+
+
+def read_summary(ws: Workspace, period: Period, area: str) -> dict[str, Any] | None:
+    """The summary that the last run of the month wrote in ``area``, or None."""
+    folder = ws.data / "summaries" if area == "lake" else ws.data / "shadow" / "summaries"
+    path = folder / f"period={period}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """The summary as a person reads it at the end of ``make run``, one text line each."""
+    from include.carm.money import format_money
+
+    def cents(value: int) -> str:
+        return format_money(value, "en")
+
+    statements, plan = summary["statements"], summary["plan"]
+    lines = [f"Statement month {summary['period']} as of {summary['as_of']}, effects {summary['effects']}"]
+    lines.append("Decisions")
+    lines += [f"  {row['action']:<10} {row['reason']:<24} {row['accounts']:>9,}" for row in summary["decisions"]]
+    quarantined = sum(row["row_count"] for row in summary["quarantine"])
+    lines.append(f"Quarantined rows of the month: {quarantined:,}")
+    lines += [f"  {row['dataset']:<20} {row['reason']:<24} {row['row_count']:>9,}" for row in summary["quarantine"]]
+    lines.append(
+        f"Statements: {statements['statements']:,} with {statements['line_count']:,} lines; opening "
+        f"{cents(statements['opening_cents'])} + debits {cents(statements['debits_cents'])} - credits "
+        f"{cents(statements['credits_cents'])} = closing {cents(statements['closing_cents'])}"
+    )
+    notices = ", ".join(f"{kind} {count:,}" for kind, count in summary["notices"].items())
+    lines.append(f"Notices rendered, none sent: {notices or 'none'}")
+    lines.append("Control totals: source rows up to the period's end = published + quarantined + brought forward")
+    lines += [
+        f"  {row['dataset']:<20} {row['row_count']:>12,} rows  {cents(row['sum_cents']):>22}"
+        for row in summary["control_totals"]
+    ]
+    if plan is not None:
+        lines.append(
+            f"Plan {plan['plan_hash'][:12]}: {plan['changes']:,} changes of {plan['open_accounts']:,} open accounts, "
+            f"{plan['state']} ({summary['applied_changes']:,} applied). {plan['reason']}"
+        )
+    issued = "issued" if summary["issued"] else "not issued (shadow)"
+    lines.append(f"Statements are {issued}. Documents: {summary['places']['documents']}")
+    lines.append(f"Data: {summary['places']['lake']}  Data Docs: {summary['places']['data_docs']}")
+    return lines
