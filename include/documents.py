@@ -160,8 +160,8 @@ def _find_entry(directory: bytes, name: bytes) -> int | None:
     found = directory.find(name)
     while found != -1:
         offset = found - _ENTRY.size
-        if offset >= 0 and directory[offset : offset + 4] == b"PK\x01\x02":
-            if _ENTRY.unpack_from(directory, offset)[10] == len(name):
-                return offset
+        is_entry = offset >= 0 and directory[offset : offset + 4] == b"PK\x01\x02"
+        if is_entry and _ENTRY.unpack_from(directory, offset)[10] == len(name):
+            return offset
         found = directory.find(name, found + 1)
     return None

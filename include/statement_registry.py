@@ -1,0 +1,88 @@
+"""The registry of issued statements: written once, in one transaction with the seal, and never overwritten.
+
+Every function takes an open connection to the database of ``carm_apply``, so that the caller decides what else is
+recorded in the same transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+from sqlalchemy import insert, select
+from sqlalchemy.engine import Connection
+
+from include.carm.errors import Refused
+from include.carm.period import Period
+from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
+
+_ROWS_AN_INSERT = 5_000
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What is recorded of an issued month beside its statements; ``statements_sha256`` is of the dataset's file."""
+
+    issued_on: date
+    template_version: str
+    statements_sha256: str
+    run_id: str
+
+
+def is_issued(connection: Connection, period: Period) -> bool:
+    """Whether the month was issued: its statements are recorded and never change again."""
+    query = select(ISSUED_MONTHS.c.period).where(ISSUED_MONTHS.c.period == str(period))
+    return connection.execute(query).first() is not None
+
+
+def refuse_difference(connection: Connection, period: Period, statements: pa.Table) -> None:
+    """Hold the documents against those that were issued; a month that was not issued has none."""
+    if not is_issued(connection, period):
+        return
+    registry = STATEMENT_REGISTRY.c
+    issued = {
+        (bn15, version): digest
+        for bn15, version, digest in connection.execute(
+            select(registry.bn15, registry.version, registry.document_sha256).where(registry.period == str(period))
+        )
+    }
+    fresh = dict(
+        zip(
+            zip(statements.column("bn15").to_pylist(), statements.column("version").to_pylist(), strict=True),
+            statements.column("document_sha256").to_pylist(),
+            strict=True,
+        )
+    )
+    different = sum(issued.get(key) != digest for key, digest in fresh.items()) + len(issued.keys() - fresh.keys())
+    if different:
+        raise issued_otherwise(period, f"{different:,} of its statements would come out different")
+
+
+def issued_otherwise(period: Period, what: str) -> Refused:
+    """The error of a run that would replace what clients already hold."""
+    return Refused(
+        f"{period} was issued and {what}: what was issued is never replaced; to see the difference run the month in "
+        "shadow (make run EFFECTS=shadow)"
+    )
+
+
+def record_issue(connection: Connection, period: Period, statements: pa.Table, issue: Issue) -> int:
+    """Write the registry rows and the issued month; returns how many statements this issued for the first time."""
+    if is_issued(connection, period):
+        return 0
+    columns = ("period", "bn15", "version", "document_sha256")
+    for batch in statements.select(columns).to_batches(max_chunksize=_ROWS_AN_INSERT):
+        if batch.num_rows:
+            rows = [{**row, "template_version": issue.template_version} for row in batch.to_pylist()]
+            connection.execute(insert(STATEMENT_REGISTRY), rows)
+    connection.execute(
+        insert(ISSUED_MONTHS).values(
+            period=str(period),
+            issued_on=issue.issued_on.isoformat(),
+            statements=statements.num_rows,
+            statements_sha256=issue.statements_sha256,
+            run_id=issue.run_id,
+        )
+    )
+    return statements.num_rows

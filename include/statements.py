@@ -1,0 +1,355 @@
+"""The statements of a month: derived by SQL, proved, rendered in shards, packed, and registered.
+
+The Dag runs the four steps in this order: :func:`publish_statement_lines`, :func:`list_shards`, one
+:func:`render_shard` a shard, :func:`register_statements`. Until the last one nobody can read a statement: it moves
+the packs into place and seals the dataset ``statements``; in a live month it also records what is issued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include import engine
+from include.carm.business_number import is_valid_bn15, normalise
+from include.carm.contacts import Contacts
+from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.period import Period
+from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
+from include.database import write_transaction
+from include.documents import read_document, read_sums, write_pack
+from include.lake import Lake, Seal, sha256_of, write_parquet
+from include.statement_page import StatementPages, template_version
+from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
+from include.transaction_kinds import transaction_kinds_relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.workspace import Workspace
+
+SHARD_STATEMENTS = 4_000
+"""Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
+
+FORMATS = ("html", "csv", "json")
+_PACKED = ("csv", "html")
+_LINES_A_BATCH = 20_000
+
+
+def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Derive heads, lines and parked accounts of the month, prove them, and publish them.
+
+    Invariants 2 and 3 of the design are checked before anything is written: every posting stands on exactly one line
+    of exactly one statement or belongs to a parked account; closing = opening + debits - credits = the baseline and
+    all effects since; opening = the closing of the month before. Raises ``DataError`` with the first that fails and
+    ``Refused`` where an issued month would come out different.
+    """
+    period = Period.parse(month["period"])
+    lake = ws.lake(month["area"])
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        _derive(ws, con, lake, period)
+        _check(con, lake, period)
+        tables = {name: con.table(name) for name in ("statement_heads", "statement_lines", "parked")}
+        seals = [
+            _publish(ws, month, lake, name, period, table.to_arrow_reader(engine.BATCH_ROWS))
+            for name, table in tables.items()
+        ]
+    lake.seal(seals, run_id=month["run_id"])
+    heads, lines, parked = seals
+    return {
+        "period": str(period),
+        "statements": heads.rows - parked.rows,
+        "lines": lines.rows,
+        "parked": parked.rows,
+        "sha256": {seal.dataset: seal.sha256 for seal in seals},
+    }
+
+
+def list_shards(ws: Workspace, month: dict[str, Any]) -> list[dict[str, Any]]:
+    """The month's statements in equal parts: ``{"shard": "0001", "offset": 0, "count": 4000}``, at least one.
+
+    A shard is named by its place in the order of accounts and says nothing about any of them.
+    """
+    lake, period = ws.lake(month["area"]), Period.parse(month["period"])
+    heads = pq.read_table(lake.file("statement_heads", period), columns=["parked_reason"])
+    statements = heads.column("parked_reason").null_count
+    offsets = range(0, max(statements, 1), SHARD_STATEMENTS)
+    return [
+        {"shard": f"{number:04d}", "offset": offset, "count": min(SHARD_STATEMENTS, statements - offset)}
+        for number, offset in enumerate(offsets, start=1)
+    ]
+
+
+def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) -> dict[str, Any]:
+    """Render the statements of one shard, HTML and CSV, into one pack among the run's own files.
+
+    A repeated shard replaces only its own pack, by the same bytes. Returns the shard with the pack's hash.
+    """
+    lake, period = ws.lake(month["area"]), Period.parse(month["period"])
+    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period))
+    documents = (
+        document
+        for statement in _read_statements(lake, period, shard["offset"], shard["count"])
+        for document in _render(statement, pages)
+    )
+    pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), documents)
+    return {**shard, "documents": pack.documents, "sha256": pack.sha256}
+
+
+def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Move the rendered packs into place and publish ``statements``; in a live month, record them as issued.
+
+    ``shards`` is what :func:`render_shard` returned. Run again it finds the packs in place and changes nothing.
+    Raises ``DataError`` where a pack is missing or a statement has no document, ``Refused`` where a document of an
+    issued month is not the one that was issued.
+    """
+    lake, period = ws.lake(month["area"]), Period.parse(month["period"])
+    folder = _pack_folder(ws, period, month["area"])
+    packs = {_pack_name(shard): _find_pack(ws, month, folder, shard) for shard in shards}
+    statements = _with_documents(lake, period, packs.values())
+    is_live = month["effects"] == "live"
+    if is_live:
+        with ws.operations.connect() as connection:
+            refuse_difference(connection, period, statements)
+    _place_packs(folder, packs)
+    seal = lake.publish("statements", period, statements)
+    issue = Issue(ws.calendar.issued_on(period), template_version(), seal.sha256, month["run_id"])
+    with write_transaction(ws.operations) as connection:
+        lake.seal([seal], run_id=month["run_id"], connection=connection)
+        newly_issued = record_issue(connection, period, statements, issue) if is_live else 0
+    return {
+        "period": str(period),
+        "statements": seal.rows,
+        "packs": len(packs),
+        "newly_issued": newly_issued,
+        "template_version": issue.template_version,
+        "sha256": seal.sha256,
+    }
+
+
+def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake") -> bytes:
+    """One statement as it was rendered for the month: ``html``, ``csv`` or ``json``.
+
+    Raises ``UsageError`` for a number that is no BN15 and for another format, ``DataError`` where the month has no
+    statements or the account has none in it, naming the reason if the account is parked.
+    """
+    number = normalise(bn15)
+    if format not in FORMATS:
+        raise UsageError(f"a statement has no format {format!r}: ask for one of {', '.join(FORMATS)}")
+    if not is_valid_bn15(number):
+        raise UsageError(f"{bn15!r} is not the number of an import/export account: write it like 000000018RM0001")
+    lake = ws.lake(area)
+    if not lake.has("statements", period):
+        raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
+    content = (
+        read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
+        if format in _PACKED
+        else _read_json(lake, period, number)
+    )
+    if content is None:
+        raise DataError(_why_no_statement(lake, period, number))
+    return content
+
+
+# Deriving and proving
+
+
+def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
+    engine.register(con, "transactions", [lake.file("transactions", period)])
+    engine.register(con, "accounts", [lake.file("accounts", period)])
+    engine.register(con, "activity", lake.files("activity", [p for p in lake.periods("activity") if p <= period]))
+    engine.register(con, "baseline", lake.files("baseline"))
+    engine.register(con, "transaction_kinds", transaction_kinds_relation())
+    days = {
+        "period": str(period),
+        "period_start": ws.calendar.start(period),
+        "period_end": ws.calendar.end(period),
+        "issued_on": ws.calendar.issued_on(period),
+        "due_on": ws.calendar.due_on(period),
+    }
+    engine.create_table(con, "statement_heads", "derive_statement_heads", parameters=days)
+    engine.create_table(con, "statement_lines", "derive_statement_lines")
+    engine.create_table(con, "parked", "derive_parked_statements")
+
+
+def _check(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
+    _raise_offenders(period, engine.run_table(con, "check_statement_cover"))
+    _raise_offenders(period, engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
+    before = period.previous()
+    if lake.has("statements", before):
+        closings: dict[str, engine.Relation] = {
+            "previous_statements": [lake.file("statements", before)],
+            "previous_parked": [lake.file("parked", before)],
+        }
+        _raise_offenders(period, engine.run_table(con, "check_statement_chain", closings))
+
+
+def _raise_offenders(period: Period, offenders: pa.Table) -> None:
+    if not offenders.num_rows:
+        return
+    first = offenders.slice(0, 1).to_pylist()[0]
+    place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
+    more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
+    raise DataError(
+        f"the statements of {period} are not published: {first['problem']} ({place}{more}); "
+        "look at the month's rows of that account in the lake"
+    )
+
+
+def _publish(
+    ws: Workspace, month: Mapping[str, Any], lake: Lake, dataset: str, period: Period, data: pa.RecordBatchReader
+) -> Seal:
+    """Publish a dataset, but never over the different one of a month that was issued."""
+    with ws.operations.connect() as connection:
+        is_free = month["area"] != "lake" or not is_issued(connection, period)
+    if is_free:
+        return lake.publish(dataset, period, data)
+    folder = ws.staging(month["run_id"], "statements")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{dataset}.parquet"
+    try:
+        seal = Seal(dataset, str(period), write_parquet(path, data), sha256_of(path))
+    finally:
+        path.unlink(missing_ok=True)
+    if seal not in lake.seals(dataset):
+        raise issued_otherwise(period, f"its {dataset} would come out different")
+    return seal
+
+
+# Rendering
+
+
+def _read_statements(lake: Lake, period: Period, offset: int, count: int) -> Iterator[Statement]:
+    """The statements at these places of the month's order, built one after the other."""
+    heads = pq.read_table(
+        lake.file("statement_heads", period), columns=["account_key", "parked_reason", *StatementHead._fields]
+    )
+    heads = heads.filter(pc.is_null(heads.column("parked_reason"))).slice(offset, count)
+    if not heads.num_rows:
+        return
+    keys = heads.column("account_key")
+    yield from _build(lake, period, heads, keys[0].as_py(), keys[-1].as_py())
+
+
+def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
+    lines = pq.read_table(
+        lake.file("statement_lines", period),
+        columns=["bn15", *StatementLine._fields],
+        # Lines stand in the order of accounts, so this reads few row groups.
+        filters=[("account_key", ">=", first_key), ("account_key", "<=", last_key)],
+    )
+    return build_statements(_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _rows(lines)))
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
+    days = {field.name for field in table.schema if pa.types.is_date(field.type)}
+    for batch in table.to_batches(max_chunksize=_LINES_A_BATCH):
+        columns = [
+            (column.cast(pa.string()) if name in days else column).to_pylist()
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield from zip(*columns, strict=True)
+
+
+def _render(statement: Statement, pages: StatementPages) -> Iterator[tuple[str, bytes]]:
+    yield f"{statement.head.bn15}.csv", render_csv(statement)
+    yield f"{statement.head.bn15}.html", pages.render(statement)
+
+
+def _read_json(lake: Lake, period: Period, bn15: str) -> bytes | None:
+    heads = pq.read_table(
+        lake.file("statement_heads", period),
+        columns=["account_key", *StatementHead._fields],
+        filters=(pc.field("bn15") == bn15) & pc.field("parked_reason").is_null(),
+    )
+    if not heads.num_rows:
+        return None
+    key = heads.column("account_key")[0].as_py()
+    return render_json(next(_build(lake, period, heads, key, key)))
+
+
+def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:
+    parked = pq.read_table(lake.file("parked", period), columns=["reason"], filters=[("bn15", "==", bn15)])
+    if parked.num_rows:
+        return f"account {bn15} has no statement for {period}: it is parked ({parked.column('reason')[0].as_py()})"
+    return (
+        f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
+        "in that month"
+    )
+
+
+# Packs
+
+
+def _pack_name(shard: Mapping[str, Any]) -> str:
+    return f"statements-{shard['shard']}.zip"
+
+
+def _pack_folder(ws: Workspace, period: Period, area: str) -> Path:
+    return ws.documents(area) / "soa" / f"period={period}"
+
+
+def _staged_packs(ws: Workspace, month: Mapping[str, Any]) -> Path:
+    return ws.staging(month["run_id"], "statements")
+
+
+def _find_pack(ws: Workspace, month: Mapping[str, Any], folder: Path, shard: Mapping[str, Any]) -> Path:
+    """The pack of a shard: as just rendered, or, where the step runs again, already in place."""
+    for path in (_staged_packs(ws, month) / _pack_name(shard), folder / _pack_name(shard)):
+        if path.exists() and sha256_of(path) == shard["sha256"]:
+            return path
+    raise DataError(
+        f"the pack {_pack_name(shard)} of {month['period']} is not the one that was rendered: clear the rendering of "
+        "that shard and run it again"
+    )
+
+
+def _place_packs(folder: Path, packs: Mapping[str, Path]) -> None:
+    """Move each pack to its place and clear what a run with another shard size left there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, path in packs.items():
+            path.replace(folder / name)
+        for stale in folder.glob("statements-*.zip"):
+            if stale.name not in packs:
+                stale.unlink()
+    except OSError as error:
+        raise Unavailable(
+            f"cannot put the statements into {folder} ({error.strerror or error}): make room in the data folder, or "
+            "make it writable, and run the month again"
+        ) from error
+
+
+def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Table:
+    """The rows of ``statements``: each head with the hash of its HTML document."""
+    hashes = {
+        name.removesuffix(".html"): digest
+        for path in packs
+        for name, digest in read_sums(path)
+        if name.endswith(".html")
+    }
+    documents = pa.table(
+        {
+            "bn15": pa.array(hashes.keys(), pa.string()),
+            "document_sha256": pa.array(hashes.values(), pa.string()),
+        }
+    )
+    with engine.connect() as con:
+        statements = engine.run_table(
+            con,
+            "derive_statements",
+            {"statement_heads": [lake.file("statement_heads", period)], "rendered_documents": documents},
+        )
+    missing = statements.column("document_sha256").null_count
+    if missing or len(hashes) != statements.num_rows:
+        raise DataError(
+            f"{missing:,} statements of {period} have no document and {len(hashes):,} documents were rendered for "
+            f"{statements.num_rows:,} statements: clear the rendering of all shards and run it again"
+        )
+    return statements
