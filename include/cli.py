@@ -190,5 +190,43 @@ def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, la
     show(as_json, facts, lines)
 
 
+@carm.command("status")
+@in_workspace
+def status(ws: Workspace, as_json: bool) -> None:
+    """List the months: what was decided, issued and planned, and which months of a feed are not covered."""
+    from include.status import status as find_status
+    from include.status import status_lines
+
+    facts = find_status(ws)
+    show(as_json, facts, status_lines(facts))
+
+
+@carm.command("explain")
+@click.argument("bn15")
+@click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest that was decided]")
+@in_workspace
+def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None) -> None:
+    """Say why account BN15 got its decision."""
+    from include.carm.period import Period
+    from include.status import explain as find_reasons
+    from include.status import explain_lines
+
+    facts = find_reasons(ws, bn15, Period.parse(period) if period else None)
+    show(as_json, facts, explain_lines(facts))
+
+
+@carm.command("verify")
+@click.option("--period", metavar="YYYY-MM", help="Only what was known up to this month.")
+@in_workspace
+def verify(ws: Workspace, as_json: bool, period: str | None) -> None:
+    """Prove the lake: seals, counts, effects and the chain of balances. Exit code 1 names what is broken."""
+    from include.carm.period import Period
+    from include.verify import verify as find_faults
+    from include.verify import verify_lines
+
+    facts = find_faults(ws, Period.parse(period) if period else None)
+    show(as_json, facts, verify_lines(facts))
+
+
 if __name__ == "__main__":
     main()

@@ -117,7 +117,7 @@ def run(
     given = dict(parameters or {})
     if set(given) != parameters_of(name):
         raise ValueError(f"{name}.sql binds {sorted(parameters_of(name))}, but was given {sorted(given)}")
-    return con.execute(load_statement(name), given).to_arrow_reader(BATCH_ROWS)
+    return con.sql(load_statement(name), params=given).to_arrow_reader(BATCH_ROWS)
 
 
 def create_view(

@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from include import engine
+from include.carm.calendar import ONE_DAY
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
 from include.database import read_snapshot
@@ -279,6 +280,24 @@ def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[s
         yield text, kind_value or "", status_value or "", int(rows), int(total)
 
 
+def source_totals(ws: Workspace, period: Period) -> dict[str, dict[tuple[str, str, str], tuple[int, int]]]:
+    """Count and sum of all source rows up to the period's end, by feed, then posting month, kind and status."""
+    last_day = ws.calendar.end(period)
+    found: dict[str, dict[tuple[str, str, str], tuple[int, int]]] = {}
+    with read_snapshot(ws.source) as connection:
+        for feed in LEDGER_FEEDS:
+            totals: dict[tuple[str, str, str], tuple[int, int]] = {}
+            if sa.inspect(connection).has_table(feed.name):
+                for text, kind, status, rows, cents in _source_totals(connection, feed):
+                    day = readable_day(text)
+                    if day is None or day <= last_day:
+                        key = (posted_period(ws, day), kind, status)
+                        before = totals.get(key, (0, 0))
+                        totals[key] = (before[0] + rows, before[1] + cents)
+            found[feed.name] = totals
+    return found
+
+
 def _extract_ledger(
     ws: Workspace,
     lake: Lake,
@@ -372,19 +391,24 @@ def _chunks(values: Iterable[str], size: int) -> Iterator[list[str]]:
         yield ordered[start : start + size]
 
 
-def _ranges(ws: Workspace, plan: ExtractPlan, moved: list[str]) -> Iterator[tuple[date | None, date]]:
-    """The day ranges to read, both days included; a first run also reads everything before its first month."""
+def _ranges(ws: Workspace, plan: ExtractPlan, moved: list[str]) -> list[tuple[date | None, date]]:
+    """The day ranges to read, both days included, neighbours joined; a first run reads everything up to its end."""
+    calendar = ws.calendar
+    ranges: list[tuple[date | None, date]] = []
     if plan.baseline is not None:
-        yield None, ws.calendar.end(Period.parse(plan.baseline))
-    for name in moved:
-        if name == UNDATED:
-            continue
+        ranges.append((None, calendar.end(Period.parse(plan.baseline))))
+    for name in (*(name for name in moved if name != UNDATED), *plan.batch):
         if name == before_calendar(ws):
-            yield None, ws.calendar.start(ws.calendar.cycles[0].first_period) - timedelta(days=1)
-            continue
-        yield ws.calendar.start(Period.parse(name)), ws.calendar.end(Period.parse(name))
-    for name in plan.batch:
-        yield ws.calendar.start(Period.parse(name)), ws.calendar.end(Period.parse(name))
+            ranges.append((None, calendar.start(calendar.cycles[0].first_period) - ONE_DAY))
+        else:
+            ranges.append((calendar.start(Period.parse(name)), calendar.end(Period.parse(name))))
+    joined: list[tuple[date | None, date]] = []
+    for start, end in sorted(ranges, key=lambda found: (found[0] or date.min, found[1])):
+        if joined and start is not None and start == joined[-1][1] + ONE_DAY:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _write_totals(folder: Path, feed: LedgerFeed, totals: dict[tuple[str, str, str], list[int]]) -> None:

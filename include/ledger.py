@@ -191,7 +191,7 @@ def publish_feed(
     _collect(extra, "quarantine", entering)
     released = released.append_column("placed_in", pa.array([batch.period] * released.num_rows, pa.string()))
     _collect(extra, "quarantine_released", released)
-    retracted = con.execute(
+    retracted = con.sql(
         "SELECT placed_in, retracted_bn15 AS bn15, retracted_account_key AS account_key, "
         "retracted_activity AS activity, retracted_activity_on AS activity_on FROM events "
         "WHERE retracted_activity IS NOT NULL ORDER BY placed_in, account_key, activity, activity_on"
@@ -353,6 +353,16 @@ def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[s
         pc.invert(pc.is_in(table.column("posted_period"), value_set=pa.array(sorted(recounted), pa.string()))),
     )
     return table.filter(mask)
+
+
+def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:
+    """Count and sum everything that the lake holds of a feed, month of posting by month of posting."""
+    register_published(con, feed, published_files(lake, feed, up_to))
+    relations: dict[str, engine.Relation] = dict(open_quarantine_relations(lake, up_to))
+    engine.create_table(con, "open_now", "select_open_quarantine", relations, {"dataset": feed.name})
+    con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
+    rows = [*posting_months(ws, Period.parse(up_to)), (UNDATED, date.max, date.min)]
+    return engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", rows)})
 
 
 def require_reconciled(con: DuckDBPyConnection, lake: Lake, batch: Batch, folder: Path) -> int:
@@ -520,12 +530,12 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
         old_quarantine = lake.files("quarantine", [Period.parse(old_label)])
         engine.register(con, "entered", old_quarantine, like="quarantine")
         register_periods(con, ws, batch)
-        placed = con.execute(
+        placed = con.sql(
             "SELECT CASE WHEN entered.posted_on < $start THEN $before ELSE coalesce(periods.period, $own) END "
             "AS placed_in, entered.* EXCLUDE (period) FROM entered "
             "LEFT JOIN periods ON entered.posted_on BETWEEN periods.start_on AND periods.end_on "
             "ORDER BY placed_in, dataset, row_key, row_hash",
-            {"start": ws.calendar.start(first), "before": batch.before, "own": old_label},
+            params={"start": ws.calendar.start(first), "before": batch.before, "own": old_label},
         ).to_arrow_table()
         _collect(extra, "quarantine", placed)
     seals += publish_shared(lake, batch, extra)

@@ -1,0 +1,142 @@
+"""``carm verify``: proves what lies in the data folder, by other ways than those that made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include import engine
+from include.carm.errors import DataError
+from include.carm.period import Period
+from include.extract import source_totals
+from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
+from include.lake import Lake, sha256_of
+from include.ledger import count_image, published_files, register_published
+from include.month import newest_issued
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from include.workspace import Workspace
+
+
+def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
+    """Check the lake against its seals, its counts, its effects and its chain of balances.
+
+    With ``period`` only what was known up to that month. Returns what was checked, in figures, and ``moved``: the
+    posting months in which the source is no longer what was extracted, which the next run publishes.
+    Raises ``DataError`` naming the first thing that is wrong.
+    """
+    lake = ws.lake()
+    months = [label for label in lake.periods("transactions") if period is None or label <= period]
+    if not months:
+        raise DataError("nothing was extracted yet: run a month first (make run)")
+    last = months[-1]
+    files = sum(_verify_files(ws.lake(area), period) for area in ("lake", "shadow"))
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
+        statements = _verify_chain(lake, con, months)
+    newest = newest_issued(ws)
+    return {
+        "up_to": str(last),
+        "months": len(months),
+        "files": files,
+        "rows": rows,
+        "statements": statements,
+        "moved": _moved(ws, lake, last),
+        "newest_issued": str(newest) if newest else None,
+    }
+
+
+def _verify_files(lake: Lake, up_to: Period | None) -> int:
+    seals = [seal for seal in lake.seals() if up_to is None or seal.period <= str(up_to)]
+    for seal in seals:
+        path = lake.path(seal.dataset, seal.period)
+        name = f"{lake.area}/{seal.dataset}/period={seal.period}/data.parquet"
+        if not path.exists():
+            raise DataError(f"{name} is sealed, but the file is gone: restore it from a backup")
+        if sha256_of(path) != seal.sha256:
+            raise DataError(f"{name} is not the file that was sealed: restore it from a backup")
+    return len(seals)
+
+
+def _verify_ledger(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, last: Period) -> int:
+    """Count and sum all published and quarantined rows anew, and add every item's state up to the balances."""
+    files = published_files(lake, feed, str(last))
+    if lake.has("control_totals", last):
+        table = pq.read_table(lake.file("control_totals", last))
+        known = table.filter(pc.equal(table.column("dataset"), feed.name))
+        counted = count_image(ws, lake, con, feed, str(last))
+        offenders = engine.run_table(
+            con, "check_reconciliation", {"source_totals": counted, "control_totals": known}, {"dataset": feed.name}
+        ).to_pylist()
+        if offenders:
+            raise DataError(
+                f"{feed.name} posted in {offenders[0]['posted_period']}: the rows in the lake are not those that its "
+                "control totals count: restore the lake from a backup"
+            )
+    register_published(con, feed, files)
+    if feed is TRANSACTIONS:
+        engine.register(con, "effects", files, like=feed.name)
+        at_fault = engine.run_table(con, "check_account_states").num_rows
+        if at_fault:
+            raise DataError(f"{at_fault:,} accounts have effects that do not add up to their items: restore the lake")
+    return sum(pq.read_metadata(path).num_rows for path in files)
+
+
+def _verify_chain(lake: Lake, con: DuckDBPyConnection, months: list[Period]) -> int:
+    """Every opening balance is the closing balance of the month before, where both months have statements."""
+    statements = 0
+    for month in months:
+        if not lake.has("statements", month):
+            continue
+        heads = lake.files("statements", [month])
+        statements += pq.read_metadata(heads[0]).num_rows
+        before = month.previous()
+        if not lake.has("statements", before):
+            continue
+        engine.register(con, "statements_now", heads)
+        engine.register(con, "parked_now", lake.files("parked", [month]), like="parked")
+        con.execute(
+            "CREATE OR REPLACE TEMP VIEW statement_heads AS "
+            "SELECT account_key, bn15, opening_cents FROM statements_now "
+            "UNION ALL SELECT account_key, bn15, opening_cents FROM parked_now"
+        )
+        engine.register(con, "previous_statements", lake.files("statements", [before]))
+        engine.register(con, "previous_parked", lake.files("parked", [before]), like="parked")
+        broken = engine.run_table(con, "check_statement_chain").num_rows
+        if broken:
+            raise DataError(f"{broken:,} accounts open {month} with another balance than they closed {before} with")
+    return statements
+
+
+def _moved(ws: Workspace, lake: Lake, last: Period) -> dict[str, list[str]]:
+    """Posting months in which the source is no longer what the lake knows of it."""
+    if not lake.has("control_totals", last):
+        return {}
+    known: dict[str, dict[tuple[str, str, str], tuple[int, int]]] = {feed.name: {} for feed in LEDGER_FEEDS}
+    for row in pq.read_table(lake.file("control_totals", last)).to_pylist():
+        key = (row["posted_period"], row["kind"], row["status"])
+        known[row["dataset"]][key] = (row["row_count"], row["sum_cents"])
+    moved = {}
+    for name, found in source_totals(ws, last).items():
+        keys = {key for key in {*found, *known[name]} if found.get(key) != known[name].get(key)}
+        if keys:
+            moved[name] = sorted({key[0] for key in keys})
+    return moved
+
+
+def verify_lines(facts: dict[str, Any]) -> list[str]:
+    """What :func:`verify` found, for people."""
+    lines = [
+        f"{facts['files']:,} sealed files are as they were sealed",
+        f"{facts['rows']:,} published rows of {facts['months']:,} months up to {facts['up_to']} "
+        "count and sum as recorded, and their states add up to the balances",
+        f"{facts['statements']:,} statements open with the balance that the month before closed with",
+    ]
+    for name, months in facts["moved"].items():
+        lines.append(f"{name}: the source moved in {', '.join(months)}; the next run publishes the difference")
+    lines.append("OK")
+    return lines
