@@ -18,6 +18,9 @@ EFFECTS :=
 PORT :=
 FROM_PERIOD :=
 TO_PERIOD :=
+# Which Python makes the environment: BASE_PYTHON=python3.12, from the command line or the shell; else the newest of
+# these that is found.
+BASE_PYTHONS := $(or $(BASE_PYTHON),python3.13 python3.12 python3.11 python3)
 # More words for pytest: make test TESTS="tests/carm -k calendar"
 TESTS :=
 
@@ -81,7 +84,7 @@ env-dev: $(VENV)/.dev-installed $(VENV)/.project-installed
 
 # A Python without ensurepip (Debian without python3-venv) cannot make an environment, so it does not count.
 $(VENV)/.created:
-	@for python in python3.13 python3.12 python3.11 python3; do \
+	@for python in $(BASE_PYTHONS); do \
 	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	        echo "Making the environment $(VENV) with $$("$$python" --version)"; \
 	        "$$python" -m venv $(VENV) && touch $@; exit $$?; \
