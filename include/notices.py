@@ -12,27 +12,29 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include import engine
+from include.apply import applied_changes
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
+from include.documents import write_pack
 from include.notice_page import (
     EASTERN,
+    LANGUAGES,
     MULTI_FACTOR_SINCE,
     UTC,
     ClosureNotice,
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
     from include.carm.calendar import Calendar
     from include.workspace import Workspace
+
+Row = Mapping[str, Any]
 
 ACCOUNT_KINDS = ("statement", "closure", "conversion")
 WEBINAR_KINDS = ("webinar",)
@@ -76,12 +80,10 @@ ACCOUNT_CHANGES = pa.schema(
         ("new_program_type", pa.string()),
     ]
 )
-"""The changes that a live run applied, as :func:`publish_notices` wants them; ``action`` is close or convert."""
+"""The changes that a live run applied, as :func:`include.apply.applied_changes` gives them."""
 
 MESSAGES_PER_PACK = 5_000
 LEAST_KEY_BYTES = 16
-# The time of every entry of a pack: the earliest that the format can hold, so that bytes repeat.
-_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
 # One @ between two parts without spaces, control characters or what would start another address in a header.
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{1,64}@[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{3,253}")
 _LONGEST_ADDRESS = 254
@@ -125,38 +127,42 @@ def publish_notices(
 ) -> dict[str, Any]:
     """Render the statement, closure and conversion notices of the month and publish the dataset ``notices``.
 
-    ``account_changes`` (see ``ACCOUNT_CHANGES``) is what a live run really applied; a shadow run takes what would be
-    applied from ``account_decisions`` and needs none. Accounts that cannot be reached are counted by reason, and listed
-    without any address in ``unreachable.csv`` beside the packs.
+    A live run tells what was really applied: ``account_changes`` (see ``ACCOUNT_CHANGES``), by default what the journal
+    says. A shadow run tells what would be, from ``account_decisions``. Accounts that cannot be reached are counted by
+    reason, and listed without any address in ``unreachable.csv`` beside the packs.
 
     Returns counts: ``{"notices": n, "by_kind": {kind: {language: n}}, "unreachable": {kind: {reason: n}}, "packs": n,
     "sha256": hash of the dataset}``. Raises ``DataError`` when a dataset that it reads was never sealed, ``UsageError``
-    for a hash key that is too short, ``ValueError`` when a live run names no changes.
+    for a hash key that is too short.
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     is_live = month["effects"] == "live"
-    if is_live and account_changes is None:
-        raise ValueError("a live run tells what was applied: pass account_changes (an empty table where nothing was)")
     hash_key = _checked_key(recipient_hash_key)
+    if account_changes is None:
+        account_changes = applied_changes(ws, period) if is_live else ACCOUNT_CHANGES.empty_table()
     relations: dict[str, engine.Relation] = {
         "accounts": [lake.file("accounts", period)],
         "statements": [lake.file("statements", period)],
         "account_decisions": [lake.file("account_decisions", period)],
-        "account_changes": ACCOUNT_CHANGES.empty_table() if account_changes is None else account_changes,
+        "account_changes": account_changes,
     }
-    contacts = Contacts.load()
-    pages, outcome = NoticePages(contacts), _Outcome(ws, month, "notices", ACCOUNT_KINDS)
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        for row in _rows(engine.run(con, "derive_account_notices", relations, {"is_live": is_live})):
-            problem = address_problem(row["address"])
-            if problem:
-                outcome.count_unreachable(row["kind"], problem, row["bn15"])
-                continue
-            notice, about = _account_notice(row, period, ws.calendar, contacts)
-            recipient = recipient_key(row["address"], hash_key)
-            key = message_key(row["kind"], recipient, about, row["version"])
-            outcome.add(row["kind"], key, recipient, row["language"], pages.render(notice, row["language"]))
-    return outcome.publish(lists_unreachable=True)
+        recipients = engine.run_table(con, "derive_account_notices", relations, {"is_live": is_live})
+
+    effective_on = ws.calendar.effective_on(period)
+    subjects = {
+        "statement": lambda row: f"{row['bn15']}/{period}",
+        "closure": lambda row: f"{row['bn15']}/{effective_on}",
+        "conversion": lambda row: f"{row['bn15']}/{effective_on}/{row['new_program_type']}",
+    }
+    reachable, unreachable = _sort_out(recipients, hash_key, lambda row: subjects[row["kind"]](row))
+    contacts = Contacts.load()
+    pages = NoticePages(contacts)
+
+    def render(row: Row) -> Message:
+        return pages.render(_account_notice(row, period, ws.calendar, contacts), row["language"])
+
+    return _publish(ws, month, "notices", ACCOUNT_KINDS, reachable, unreachable, render, lists_unreachable=True)
 
 
 def publish_webinar_notices(
@@ -179,40 +185,30 @@ def publish_webinar_notices(
         "webinars": [lake.file("webinars", period)],
         "subscribers": [lake.file("subscribers", period)],
     }
-    pages, outcome = NoticePages(Contacts.load()), _Outcome(ws, month, "webinar_notices", WEBINAR_KINDS)
-    without_session = 0
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         sessions, states = _read_sessions(con, relations, coming)
+        people = engine.run_table(con, "derive_webinar_notice_recipients", relations, {"issued_on": issued_on})
 
-        # People who joined the list on the same day and read the same language get the same page.
-        @cache
-        def page_for(language: str, subscribed_on: date) -> Message | None:
-            wanted = sessions_for(language, sessions)
-            if not wanted:
-                return None
-            first_day = date(coming.year, coming.month, 1)
-            asks_for_multi_factor = issued_on >= MULTI_FACTOR_SINCE
-            return pages.render(
-                WebinarNotice(issued_on, first_day, wanted, subscribed_on, asks_for_multi_factor), language
-            )
+    reachable, unreachable = _sort_out(people, hash_key, lambda _row: f"webinars/{coming}")
+    offered = {language: sessions_for(language, sessions) for language in LANGUAGES}
+    invited = reachable.filter(
+        pa.array([bool(offered[language.as_py()]) for language in reachable["language"]], pa.bool_())
+    )
+    pages = NoticePages(Contacts.load())
 
-        for row in _rows(engine.run(con, "derive_webinar_notice_recipients", relations, {"issued_on": issued_on})):
-            problem = address_problem(row["address"])
-            message = None if problem else page_for(row["language"], row["subscribed_on"])
-            if problem:
-                outcome.count_unreachable("webinar", problem)
-            elif message is None:
-                without_session += 1
-            else:
-                recipient = recipient_key(row["address"], hash_key)
-                outcome.add(
-                    "webinar",
-                    message_key("webinar", recipient, f"webinars/{coming}", 1),
-                    recipient,
-                    row["language"],
-                    message,
-                )
-    return {**outcome.publish(), "sessions": states, "without_session": without_session}
+    # People who joined the list on the same day and read the same language get the same page.
+    @cache
+    def page_for(language: str, subscribed_on: date) -> Message:
+        first_day = date(coming.year, coming.month, 1)
+        asks_for_multi_factor = issued_on >= MULTI_FACTOR_SINCE
+        notice = WebinarNotice(issued_on, first_day, offered[language], subscribed_on, asks_for_multi_factor)
+        return pages.render(notice, language)
+
+    def render(row: Row) -> Message:
+        return page_for(row["language"], row["subscribed_on"])
+
+    outcome = _publish(ws, month, "webinar_notices", WEBINAR_KINDS, invited, unreachable, render)
+    return {**outcome, "sessions": states, "without_session": reachable.num_rows - invited.num_rows}
 
 
 def sessions_for(language: str, sessions: Sequence[Session]) -> tuple[Session, ...]:
@@ -239,20 +235,38 @@ def _checked_key(hash_key: bytes | str) -> bytes:
     return key
 
 
-def _rows(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
-    # Rows as dictionaries take a hundred times the room of the batch they come from, so few at a time.
-    for batch in reader:
-        for start in range(0, batch.num_rows, 4_096):
-            yield from batch.slice(start, 4_096).to_pylist()
+def _rows(table: pa.Table) -> Iterator[Row]:
+    # Rows as dictionaries take many times the room of the table they come from, so few at a time.
+    for start in range(0, table.num_rows, 4_096):
+        yield from table.slice(start, 4_096).to_pylist()
 
 
-def _account_notice(
-    row: Mapping[str, Any], period: Period, calendar: Calendar, contacts: Contacts
-) -> tuple[Notice, str]:
-    """The notice of one row of ``derive_account_notices``, and what it is about (for the message key)."""
+def _sort_out(table: pa.Table, hash_key: bytes, subject_of: Callable[[Row], str]) -> tuple[pa.Table, list[Row]]:
+    """Whom a message can reach, by kind and message key and without addresses; and ``kind, bn15, reason`` of the rest.
+
+    ``bn15`` is empty for the distribution list, where there is nothing to name but the address itself.
+    """
+    keys: list[tuple[str | None, str | None]] = []
+    unreachable: list[Row] = []
+    for row in _rows(table):
+        problem = address_problem(row["address"])
+        if problem:
+            unreachable.append({"kind": row["kind"], "bn15": row.get("bn15") or "", "reason": problem})
+            keys.append((None, None))
+        else:
+            recipient = recipient_key(row["address"], hash_key)
+            keys.append((recipient, message_key(row["kind"], recipient, subject_of(row), row["version"])))
+    for position, name in enumerate(("recipient_key", "message_key")):
+        table = table.append_column(name, pa.array([pair[position] for pair in keys], pa.string()))
+    reachable = table.filter(table["message_key"].is_valid()).drop_columns("address")
+    return reachable.sort_by([("kind", "ascending"), ("message_key", "ascending")]), unreachable
+
+
+def _account_notice(row: Row, period: Period, calendar: Calendar, contacts: Contacts) -> Notice:
+    """The notice of one row of ``derive_account_notices``."""
     bn15, legal_name = row["bn15"], one_line(row["legal_name"])
     if row["kind"] == "statement":
-        statement = StatementNotice(
+        return StatementNotice(
             bn15,
             legal_name,
             issued_on=row["issued_on"],
@@ -261,10 +275,9 @@ def _account_notice(
             due_on=row["due_on"],
             version=row["version"],
         )
-        return statement, f"{bn15}/{period}"
     issued_on, effective_on, years = calendar.issued_on(period), calendar.effective_on(period), calendar.dormancy_years
     if row["kind"] == "closure":
-        closure = ClosureNotice(
+        return ClosureNotice(
             bn15,
             legal_name,
             issued_on=issued_on,
@@ -274,9 +287,9 @@ def _account_notice(
             years=years,
             reinstatement=contacts.reinstatement_on(issued_on),
         )
-        return closure, f"{bn15}/{effective_on}"
-    old, new = row["program_type"], row["new_program_type"]
-    return ConversionNotice(bn15, legal_name, issued_on, effective_on, years, old, new), f"{bn15}/{effective_on}/{new}"
+    return ConversionNotice(
+        bn15, legal_name, issued_on, effective_on, years, row["program_type"], row["new_program_type"]
+    )
 
 
 def _read_sessions(
@@ -302,111 +315,92 @@ def _read_sessions(
     return sessions, {state: counted[state] for state in ("offered", "cancelled", "unreadable")}
 
 
-class _Outcome:
-    """Gathers the messages of one step: packs in a staging folder, rows of the dataset, counts.
+def _publish(
+    ws: Workspace,
+    month: Mapping[str, str],
+    dataset: str,
+    kinds: Sequence[str],
+    reachable: pa.Table,
+    unreachable: Sequence[Row],
+    render: Callable[[Row], Message],
+    *,
+    lists_unreachable: bool = False,
+) -> dict[str, Any]:
+    """Render and pack all messages, then move the packs into place and seal the dataset, and count.
 
-    Nothing of it is visible before :meth:`publish`, which moves the packs into place one by one and seals the dataset
-    last; a run that ends before that leaves the old seal, and the next run completes it.
+    Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
+    the packs and the seal is completed by the next.
     """
-
-    def __init__(self, ws: Workspace, month: Mapping[str, str], dataset: str, kinds: Sequence[str]) -> None:
-        self.ws, self.month, self.dataset = ws, month, dataset
-        self.staging = ws.staging(month["run_id"], dataset)
-        self.folder = ws.documents(month["area"]) / "notices" / f"period={month['period']}"
-        self.columns: dict[str, list[str]] = {name: [] for name in NOTICES.names}
-        self.by_kind: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
-        self.unreachable: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
-        self.unreachable_rows: list[tuple[str, str, str]] = []
-        self.pack: ZipFile | None = None
-        with self._plain_disk_errors():
-            rmtree(self.staging, ignore_errors=True)
-            self.staging.mkdir(parents=True)
-
-    def count_unreachable(self, kind: str, reason: str, bn15: str = "") -> None:
-        """``bn15`` is empty where there is nothing to name but the address itself."""
-        self.unreachable[kind][reason] += 1
-        self.unreachable_rows.append((kind, bn15, reason))
-
-    def add(self, kind: str, key: str, recipient: str, language: str, message: Message) -> None:
-        """Take one message. Those of a kind come together, so that one pack is open at a time."""
-        number, place = divmod(self.by_kind[kind].total(), MESSAGES_PER_PACK)
-        with self._plain_disk_errors():
-            if place == 0:
-                self._close_pack()
-                self.pack = ZipFile(_open_private(self.staging / f"{kind}-{number + 1:04d}.zip"), "w", ZIP_STORED)
-            for part, content in (("txt", message.text), ("html", message.html)):
-                entry = ZipInfo(f"{key}.{part}", _ENTRY_TIME)
-                # What Unix writes, whatever system this runs on: a file for its owner alone.
-                entry.create_system, entry.external_attr = 3, 0o600 << 16
-                cast("ZipFile", self.pack).writestr(entry, content)
-        self.by_kind[kind][language] += 1
-        digest = hashlib.sha256(message.text + message.html).hexdigest()
-        row = (key, kind, recipient, language, message.subject, digest)
-        for column, value in zip(self.columns.values(), row, strict=True):
-            column.append(value)
-
-    def publish(self, *, lists_unreachable: bool = False) -> dict[str, Any]:
-        """Replace the packs of these kinds and the dataset; returns the counts.
-
-        Raises ``DataError`` where two messages have one key: one of them would never be sent.
-        """
-        period, keys = self.month["period"], self.columns["message_key"]
-        if len(set(keys)) < len(keys):
-            raise DataError(
-                f"{len(keys) - len(set(keys))} notices of {period} have the key of another: "
-                "look for an account or a statement that stands twice in the month's datasets"
-            )
-        with self._plain_disk_errors():
-            self._close_pack()
-            packs = {path.name for path in self.staging.iterdir()}
-            if lists_unreachable:
-                self._write_unreachable()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for path in sorted(self.staging.iterdir()):
-                path.replace(self.folder / path.name)
-            # A run before this one may have had more messages, and so more packs.
-            for kind in self.by_kind:
-                for path in self.folder.glob(f"{kind}-*.zip"):
-                    if path.name not in packs:
-                        path.unlink()
-            rmtree(self.staging)
-        seal = self.ws.lake(self.month["area"]).publish_and_seal(
-            self.dataset, period, pa.table(self.columns, NOTICES), run_id=self.month["run_id"]
+    period, keys = month["period"], reachable["message_key"].to_pylist()
+    if len(set(keys)) < len(keys):
+        raise DataError(
+            f"{len(keys) - len(set(keys))} notices of {period} have the key of another: "
+            "look for an account or a statement that stands twice in the month's datasets"
         )
-        return {
-            "notices": len(keys),
-            "by_kind": {kind: dict(sorted(counts.items())) for kind, counts in self.by_kind.items()},
-            "unreachable": {kind: dict(sorted(counts.items())) for kind, counts in self.unreachable.items()},
-            "packs": len(packs),
-            "sha256": seal.sha256,
-        }
-
-    def _close_pack(self) -> None:
-        if self.pack is not None:
-            file = cast("BinaryIO", self.pack.fp)
-            self.pack.close()
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            self.pack = None
-
-    def _write_unreachable(self) -> None:
-        with io.TextIOWrapper(_open_private(self.staging / "unreachable.csv"), "utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(("kind", "bn15", "reason"))
-            rows.writerows(self.unreachable_rows)
-
-    @contextmanager
-    def _plain_disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise Unavailable(
-                f"cannot write the notices of {self.month['period']} ({error.strerror or error}): "
-                "make room in the data folder, or make it writable, and run the month again"
-            ) from error
+    staging = ws.staging(month["run_id"], dataset)
+    folder = ws.documents(month["area"]) / "notices" / f"period={period}"
+    written: list[dict[str, str]] = []
+    with _plain_disk_errors(period):
+        rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        for kind in sorted(kinds):
+            messages = reachable.filter(pc.equal(reachable["kind"], kind))
+            for number, start in enumerate(range(0, messages.num_rows, MESSAGES_PER_PACK), start=1):
+                pack = messages.slice(start, MESSAGES_PER_PACK)
+                write_pack(staging / f"{kind}-{number:04d}.zip", _documents(pack, render, written))
+        packs = {path.name for path in staging.iterdir()}
+        if lists_unreachable:
+            _write_unreachable(staging / "unreachable.csv", unreachable)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(staging.iterdir()):
+            path.replace(folder / path.name)
+        # A run before this one may have had more messages, and so more packs.
+        for path in (path for kind in kinds for path in folder.glob(f"{kind}-*.zip") if path.name not in packs):
+            path.unlink()
+        rmtree(staging)
+    table = pa.Table.from_pylist(written, NOTICES)
+    seal = ws.lake(month["area"]).publish_and_seal(dataset, period, table, run_id=month["run_id"])
+    return {
+        "notices": len(written),
+        "by_kind": _count(kinds, written, "language"),
+        "unreachable": _count(kinds, unreachable, "reason"),
+        "packs": len(packs),
+        "sha256": seal.sha256,
+    }
 
 
-def _open_private(path: Path) -> BinaryIO:
-    """A new file that its owner alone can read."""
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+def _documents(
+    messages: pa.Table, render: Callable[[Row], Message], written: list[dict[str, str]]
+) -> Iterator[tuple[str, bytes]]:
+    """The members of one pack, sorted by name; what they are is added to ``written``, the rows of the dataset."""
+    for row in _rows(messages):
+        message, key = render(row), row["message_key"]
+        digest = hashlib.sha256(message.text + message.html).hexdigest()
+        facts = {name: row[name] for name in ("message_key", "kind", "recipient_key", "language")}
+        written.append({**facts, "subject": message.subject, "body_sha256": digest})
+        yield f"{key}.html", message.html
+        yield f"{key}.txt", message.text
+
+
+def _count(kinds: Sequence[str], rows: Sequence[Row], by: str) -> dict[str, dict[str, int]]:
+    counted = {kind: Counter(row[by] for row in rows if row["kind"] == kind) for kind in kinds}
+    return {kind: dict(sorted(counts.items())) for kind, counts in counted.items()}
+
+
+def _write_unreachable(path: Path, rows: Sequence[Row]) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, ("kind", "bn15", "reason"), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+@contextmanager
+def _plain_disk_errors(period: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write the notices of {period} ({error.strerror or error}): "
+            "make room in the data folder, or make it writable, and run the month again"
+        ) from error
