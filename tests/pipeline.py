@@ -58,7 +58,7 @@ def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: st
     apply_plan(ws, month, plan["plan_hash"])
     publish_statement_lines(ws, month)
     register_statements(ws, month, [render_shard(ws, month, shard) for shard in list_shards(ws, month)])
-    publish_notices(ws, month)
+    publish_notices(ws, month, recipient_hash_key="a key for tests only, long enough")
     return close_month(ws, month)
 
 

@@ -37,8 +37,8 @@ Ledger
 Activity and decision
   13. ``last_activity_on`` looks back over everything, the baseline too, at the last
       revision of each item as known at the period's end.
-  14. ``activity_seen`` is what was seen; a gap shows in ``action``, never as
-      ``unknown`` here.
+  14. ``activity_seen`` is what was seen. Where nothing was seen it is ``none`` only if
+      absence can be told (both feeds covered, no open quarantined row), else ``unknown``.
   15. An account kept without activity is ``younger_than_4_years``; with any
       qualifying activity in the window, K32 too, it is ``active``.
   16. "Item under review" is any counted item under review, also of amount zero, also
@@ -632,7 +632,10 @@ class Facts:
         has_export = self.last_export_on is not None and self.last_export_on >= self.cutoff_on
         if has_import and has_export:
             return "both"
-        return "import" if has_import else "export" if has_export else "none"
+        if has_import or has_export:
+            return "import" if has_import else "export"
+        is_told = self.transactions_covered and self.exports_covered and not self.has_open_quarantine
+        return "none" if is_told else "unknown"
 
 
 def latest(*days: dt.date | None) -> dt.date | None:
@@ -657,7 +660,7 @@ def decide(facts: Facts) -> tuple[str, str | None, str]:
     """(action, new program type, reason) of one open account."""
     if facts.program_type not in ("importer", "exporter", "dual"):
         return "review", None, "unknown_program_type"
-    if facts.activity_seen == "none":
+    if facts.activity_seen in ("none", "unknown"):
         action, new_type, reason = decide_dormancy(facts)
     else:
         action, new_type, reason = CELLS[facts.program_type, facts.activity_seen]
