@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env env-dev run ui backfill test check check-format check-lint check-types check-sql format lock clean
+.PHONY: help env env-dev run ui backfill test check check-format check-lint check-types check-sql format golden lock clean
 
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -32,6 +32,7 @@ help:
 	@echo "make test                  every test; TESTS=\"words for pytest\""
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"
+	@echo "make golden                rewrites the golden files and docs/data-quality.md; review the diff"
 	@echo "make lock                  resolves requirements*.txt into the locks anew"
 	@echo "make env                   only the environment, in $(VENV)"
 	@echo "make clean                 removes the environment and the caches; never the data folder"
@@ -74,6 +75,12 @@ format: env-dev
 	@$(PYTHON) -m ruff format .
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m sqlfluff fix --disable-progress-bar include/sql
+
+# What people receive is kept as golden files. Rewritten on purpose only, and the diff is reviewed like code.
+golden: env-dev
+	@CARM_REWRITE_GOLDEN=1 $(PYTHON) -m pytest -q tests/statements tests/notices
+	@$(PYTHON) -m include.quality.catalogue
+	@git status --short tests docs
 
 # --- The environment --------------------------------------------------------------------------------------------
 # A stamp in the environment says what was installed, so a second call costs nothing and a changed lock installs anew.
