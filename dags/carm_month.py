@@ -1,0 +1,180 @@
+"""### One statement month, from the source database to the closed month
+
+**What it does.** Reads the month's new, late and revised rows; validates them and seals the extract; decides which
+accounts are to be closed or converted and applies what the policy lets pass; draws up, renders and registers the
+statements; writes the notices; closes the month. One run is one statement month.
+
+**Which month.** The parameter `period` (YYYY-MM), else the run's partition key. By hand: *Trigger*, fill in `period`.
+The schedule runs on the 25th at 06:00 Toronto time, and only where `CARM_SCHEDULE=on`.
+
+**May I run it again, or clear a task?** Yes, both, in any order. The month is locked while a run works on it, each step
+asks for the seal of what it reads, and the same data give the same files; a month that is done comes out unchanged.
+
+**What can go wrong, and what to do.** The failed task's log ends with one line that says it.
+
+- `open_month`: *another run works on this month*. Wait for it; if its machine is gone, mark that run as failed. Then
+  clear the task.
+- `open_month`: *an earlier month is not issued*, or a later one is. Run the earlier month first, or use
+  `effects=shadow`.
+- any task: *a database is locked or cannot be reached*. It tries again by itself, twice. Then check the connections
+  `carm_source` and `carm_apply`, and clear the task.
+- `validate_and_seal`: *too many rows in quarantine*, or a feed is missing. Nothing was published. Have the feed mended,
+  then clear `extract_feeds`.
+- `plan`: *a check on the plan failed*. Nothing was applied. It is a fault of rules or data: keep the log, tell the
+  owner of the rules.
+- `plan` is green and its state is *held*: a limit of the policy was reached. The month goes on; the plan waits for a
+  person, and no account changes until then.
+- `render_shard`: *disk full*. Make room and clear the shard; the other shards stay.
+- the run was killed: trigger the same month again.
+
+A red run has published either a step's whole result or nothing of it.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, CronPartitionTimetable, TaskGroup, TriggerRule, task
+from run_context import (
+    COMPUTE_POOL,
+    DATABASE_POOL,
+    MONTH_PARAMS,
+    SCHEDULE_END,
+    TASK_DEFAULTS,
+    RunStates,
+    open_workspace,
+    period_of,
+    recipient_hash_key,
+    run_facts,
+)
+
+STATEMENT_MONTH = Asset("statement_month")
+
+
+@task(pool=DATABASE_POOL)
+def open_month(**context):
+    """Locks the month, refuses what may not run now, and settles whether the run is live or shadow."""
+    from include.month import open_month
+
+    run_states = RunStates(context)
+    return open_month(open_workspace(), period_of(context), is_run_active=run_states.is_active, **run_facts(context))
+
+
+@task(pool=COMPUTE_POOL)
+def extract_feeds(month):
+    """Reads the month of every feed from the source; the first run also the months before it in the window."""
+    from include.extract import extract_month
+
+    return extract_month(open_workspace(), month)
+
+
+@task(pool=DATABASE_POOL)
+def validate_and_seal(month):
+    """Puts bad rows into quarantine, publishes the others, reconciles, and seals the extract."""
+    from include.validate import validate_month
+
+    return validate_month(open_workspace(), month)
+
+
+@task(pool=COMPUTE_POOL)
+def publish_activity(month):
+    """Sums up the month's activity for each account, and gathers the facts on which it is decided."""
+    from include.activity import publish_activity
+
+    return publish_activity(open_workspace(), month)
+
+
+@task(pool=DATABASE_POOL)
+def plan(month):
+    """Decides about every account and draws up the plan of changes, checked and held against the limits."""
+    from include.decide import publish_decisions, publish_plan
+
+    workspace = open_workspace()
+    return {"decisions": publish_decisions(workspace, month), **publish_plan(workspace, month)}
+
+
+@task(pool=DATABASE_POOL)
+def apply_plan(month, plan):
+    """Writes the new account versions of a plan that may pass; a held plan or a shadow run changes nothing."""
+    from include.apply import apply_plan
+
+    return apply_plan(open_workspace(), month, plan["plan_hash"])
+
+
+@task(pool=COMPUTE_POOL)
+def statement_lines(month):
+    """Draws up every statement with its lines, and deals them into shards."""
+    from include.statements import list_shards, publish_statement_lines
+
+    workspace = open_workspace()
+    publish_statement_lines(workspace, month)
+    return list_shards(workspace, month)
+
+
+@task(pool=COMPUTE_POOL, map_index_template="{{ task.op_kwargs['shard']['shard'] }}")
+def render_shard(month, shard):
+    """Renders one shard of statements into one pack."""
+    from include.statements import render_shard
+
+    return render_shard(open_workspace(), month, shard)
+
+
+# A month without any statement has no shards; its registry is still written, empty.
+@task(pool=DATABASE_POOL, trigger_rule=TriggerRule.NONE_FAILED)
+def register_statements(month, shards):
+    """Publishes the statements with the hashes of their documents."""
+    from include.statements import register_statements
+
+    return register_statements(open_workspace(), month, list(shards))
+
+
+@task(pool=DATABASE_POOL)
+def publish_notices(month):
+    """Writes the notices about statements, closures and conversions."""
+    from include.notices import publish_notices
+
+    return publish_notices(open_workspace(), month, recipient_hash_key=recipient_hash_key())
+
+
+@task(pool=DATABASE_POOL, outlets=[STATEMENT_MONTH])
+def close_month(month):
+    """Writes the month's summary and gives the lock back."""
+    from include.month import close_month
+
+    return close_month(open_workspace(), month)
+
+
+@task(trigger_rule=TriggerRule.ONE_FAILED, retries=0)
+def watcher():
+    """Makes the run red when any task failed, whatever the tasks after it do."""
+    raise RuntimeError("the month is not closed: see the log of the task that failed")
+
+
+with DAG(
+    dag_id="carm_month",
+    description="One statement month: extract, validate, clean up, statements, notices, close",
+    doc_md=__doc__,
+    schedule=CronPartitionTimetable("0 6 25 * *", timezone="America/Toronto", key_format="%Y-%m"),
+    end_date=SCHEDULE_END,
+    catchup=False,
+    max_active_runs=1,
+    params=MONTH_PARAMS,
+    default_args=TASK_DEFAULTS,
+    tags=["carm", "statement month"],
+) as dag:
+    month = open_month()
+
+    with TaskGroup("extract"):
+        extracted = extract_feeds(month)
+    with TaskGroup("validate"):
+        sealed = validate_and_seal(month)
+    with TaskGroup("clean_up") as clean_up:
+        plan_of_month = plan(month)
+        publish_activity(month) >> plan_of_month >> apply_plan(month, plan_of_month)
+    with TaskGroup("statements") as statements:
+        packs = render_shard.partial(month=month).expand(shard=statement_lines(month))
+        register_statements(month, packs)
+    with TaskGroup("notices") as notices:
+        publish_notices(month)
+    closed = close_month(month)
+
+    extracted >> sealed >> [clean_up, statements] >> notices >> closed
+    list(dag.tasks) >> watcher()
