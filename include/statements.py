@@ -243,10 +243,12 @@ def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key
         # Lines stand in the order of accounts, so this reads few row groups.
         filters=[("account_key", ">=", first_key), ("account_key", "<=", last_key)],
     )
-    return build_statements(_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _rows(lines)))
+    return build_statements(
+        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in table_rows(lines))
+    )
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
     days = {field.name for field in table.schema if pa.types.is_date(field.type)}
     for batch in table.to_batches(max_chunksize=_LINES_A_BATCH):

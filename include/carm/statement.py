@@ -165,8 +165,9 @@ def guard_formula(cell: str | None) -> str | None:
 def render_csv(statement: Statement) -> bytes:
     """The lines as CSV (RFC 4180, UTF-8), one row a line, with the names of the dataset's columns.
 
-    Amounts are integer cents: a decimal point would be text to a French spreadsheet, and a sign of rounding to
-    nobody. Names are the same in every language, so files of several accounts can be put one after the other.
+    Amounts are integer cents, because an amount with a decimal point is text to a French spreadsheet and one with a
+    comma to an English one. Names are the same in every language: the files of several accounts can be put one after
+    the other. Text that a spreadsheet would calculate gets a ``'`` before it.
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")

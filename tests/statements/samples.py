@@ -1,0 +1,132 @@
+"""Whole statements, derived by the SQL from a few postings: what a person would receive."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+
+from include.carm.contacts import Contacts
+from include.carm.statement import Statement, StatementHead, StatementLine, build_statements
+from include.statement_page import StatementPages
+from include.statements import table_rows
+from tests.statements.ledger import DAYS, Month, Row, account, brought_forward, derive, posting
+
+DUE = DAYS["due_on"]
+LATER = date(2022, 1, 14)
+
+# As unkind as a name in a source database can be; each must come out as the text that it is.
+HOSTILE_NAMES = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{7*7}}{% for x in y %}",
+    "[[bn15]] {bn15} %s",
+    "=cmd|' /C calc'!A0",
+    "\N{RIGHT-TO-LEFT OVERRIDE}detaerc ylwen\N{RIGHT-TO-LEFT MARK}",
+    "חברה & sons « ltée »",
+    "🚢 Fret éclair 🇨🇦",
+    "W" * 300,
+    "line\nbreak\tand tab",
+)
+
+
+@cache
+def pages() -> StatementPages:
+    return StatementPages(Contacts.load(), date(2021, 12, 25))
+
+
+def statement_of(month: Month) -> Statement:
+    """The one statement of a month, as the steps build it from the lake."""
+    derived = derive(month)
+    assert derived.problems == []
+    lines = ((row[0], row[1:]) for row in table_rows(derived.lines.select(["bn15", *StatementLine._fields])))
+    (statement,) = build_statements(table_rows(derived.heads.select(StatementHead._fields)), lines)
+    return statement
+
+
+def postings_of_every_section() -> list[Row]:
+    components = {
+        "customs_duty_cents": 500_000_00,
+        "excise_duty_cents": 100_000_00,
+        "excise_tax_cents": 100_000_00,
+        "gst_cents": 100_000_00,
+        "anti_dumping_cents": 50_000_00,
+        "countervailing_cents": 50_000_00,
+        "surtax_cents": 50_000_00,
+        "safeguard_cents": 20_000_00,
+        "provincial_tax_cents": 10_000_00,
+        "interest_cents": 7_654_32,
+    }
+    late = {"is_late": True, "arrival": "revision", "revision": 2, "activity_on": date(2021, 10, 10)}
+    rows: list[Row] = [
+        posting(12_345_00, due_on=DUE, customs_duty_cents=10_000_00, gst_cents=2_345_00),
+        posting(sum(components.values()), kind="CAD", due_on=DUE, broker_bn9="000000026", **components),
+        posting(45_99, kind="LVS", gst_cents=45_99),
+        posting(450_00, kind="B2", due_on=LATER, customs_duty_cents=450_00),
+        posting(
+            250_00,
+            is_late=True,
+            arrival="late",
+            posted_on=date(2021, 11, 12),
+            activity_on=date(2021, 11, 10),
+            customs_duty_cents=250_00,
+        ),
+        posting(150_00, **late, effect_cents=-50_00, customs_duty_cents=150_00),
+        posting(880_00, **late, effect_cents=-880_00, status="cancelled", customs_duty_cents=880_00),
+        posting(20_00, **late, effect_cents=-20_00, status="reversed"),
+        posting(500_00, **late, effect_cents=0, under_review_effect_cents=-500_00, customs_duty_cents=500_00),
+        posting(75_00, **(late | {"arrival": "moved"}), effect_cents=-75_00, status="cancelled"),
+        posting(3_000_00, kind="B2", status="under_review", due_on=DUE, customs_duty_cents=3_000_00),
+        posting(-20_000_00, kind="PMT", transaction_number=None, activity_on=date(2021, 12, 3)),
+        posting(5_000_00, kind="NSF"),
+        posting(-1_234_56, kind="K32"),
+        posting(400_00, kind="OFS", transaction_number=None),
+        posting(100_00, kind="DSB", transaction_number=None),
+        posting(42_34, kind="INT", interest_cents=42_34),
+        posting(100_00, kind="LAP"),
+        posting(200_00, kind="AI"),
+    ]
+    for place, row in enumerate(rows, start=1):
+        number = f"12345{place:09d}" if row["transaction_number"] else None
+        row |= {"transaction_id": f"T{place:04d}", "transaction_number": number}
+    return rows
+
+
+def every_section(language: str | None) -> Statement:
+    holder = account(
+        legal_name="Importations Élan & Fils ltée",
+        operating_name="Élan Outfitters",
+        program_type="dual",
+        language=language,
+    )
+    return statement_of(
+        Month(postings_of_every_section(), [holder], (), [brought_forward(500_00, under_review=500_00)])
+    )
+
+
+def credit(language: str | None) -> Statement:
+    holder = account(language=language, status="closed", closed_on=date(2021, 12, 2))
+    payment = posting(-123_45, kind="PMT", transaction_number=None, activity_on=date(2021, 12, 3))
+    return statement_of(Month([payment], [holder]))
+
+
+def zero(language: str | None) -> Statement:
+    return statement_of(
+        Month([posting(-500_00, kind="PMT")], [account(language=language)], (), [brought_forward(500_00)])
+    )
+
+
+def nothing_posted(language: str | None) -> Statement:
+    return statement_of(Month((), [account(language=language, program_type="?")], (), [brought_forward(10_01)]))
+
+
+def all_under_review(language: str | None) -> Statement:
+    return statement_of(Month([posting(77_00, status="under_review")], [account(language=language)]))
+
+
+SAMPLES = {
+    "every-section": every_section,
+    "credit": credit,
+    "zero": zero,
+    "nothing-posted": nothing_posted,
+    "all-under-review": all_under_review,
+}
