@@ -215,6 +215,30 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None) -> None
     show(as_json, facts, explain_lines(facts))
 
 
+@carm.command("statement")
+@click.argument("bn15")
+@click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest with statements]")
+@click.option("--format", "format_", type=click.Choice(["html", "csv", "json"]), default="html", show_default=True)
+@click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
+@click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
+@in_workspace
+def statement(
+    ws: Workspace, as_json: bool, bn15: str, period: str | None, format_: str, output: Path | None, shadow: bool
+) -> None:
+    """Print the Statement of Account of account BN15, as it was rendered for the month."""
+    from include.carm.period import Period
+    from include.statements import newest_statements, read_statement, write_private
+
+    area = "shadow" if shadow else "lake"
+    month = Period.parse(period) if period else newest_statements(ws, area)
+    content = read_statement(ws, month, bn15, "json" if as_json else format_, area)
+    if output is None:
+        click.echo(content, nl=False)
+    else:
+        write_private(output, content)
+        click.echo(f"written: {output}", err=True)
+
+
 @carm.command("verify")
 @click.option("--period", metavar="YYYY-MM", help="Only what was known up to this month.")
 @in_workspace

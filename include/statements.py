@@ -7,6 +7,7 @@ the packs into place and seals the dataset ``statements``; in a live month it al
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,24 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     if content is None:
         raise DataError(_why_no_statement(lake, period, number))
     return content
+
+
+def newest_statements(ws: Workspace, area: str = "lake") -> Period:
+    """The newest month that has statements; raises ``DataError`` where none has."""
+    periods = ws.lake(area).periods("statements")
+    if not periods:
+        raise DataError("no month has statements yet: run one first (make run)")
+    return periods[-1]
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a document to a file that its owner alone can read; raises ``UsageError`` where that is not possible."""
+    try:
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror or error}): name another file") from error
 
 
 # Deriving and proving
