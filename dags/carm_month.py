@@ -166,9 +166,9 @@ with DAG(
         extracted = extract_feeds(month)
     with TaskGroup("validate"):
         sealed = validate_and_seal(month)
+    active = publish_activity(month)
     with TaskGroup("clean_up") as clean_up:
-        plan_of_month = plan(month)
-        publish_activity(month) >> plan_of_month >> apply_plan(month, plan_of_month)
+        apply_plan(month, plan(month))
     with TaskGroup("statements") as statements:
         packs = render_shard.partial(month=month).expand(shard=statement_lines(month))
         register_statements(month, packs)
@@ -176,5 +176,6 @@ with DAG(
         publish_notices(month)
     closed = close_month(month)
 
-    extracted >> sealed >> [clean_up, statements] >> notices >> closed
+    # Decisions and statements both rest on the activity of all months, and not on each other.
+    extracted >> sealed >> active >> [clean_up, statements] >> notices >> closed
     list(dag.tasks) >> watcher()

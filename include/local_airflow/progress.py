@@ -50,7 +50,7 @@ class Progress:
 
 
 def describe_counts(result: object) -> str:
-    """The counts in what a task returned, a few of them: ``transactions 1,234, accounts 500``."""
+    """The first counts in what a task returned, without sums of money: ``transactions 1,234, accounts 500``."""
     if isinstance(result, list):
         return f"{len(result):,} parts"
     counts = [f"{' '.join(names[-2:]).replace('_', ' ')} {count:,}" for names, count in _counts(result)]
@@ -60,7 +60,8 @@ def describe_counts(result: object) -> str:
 def _counts(result: object, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
     if isinstance(result, dict):
         for name, value in result.items():
-            yield from _counts(value, (*names, str(name)))
+            if not str(name).endswith("_cents"):
+                yield from _counts(value, (*names, str(name)))
     elif isinstance(result, int) and not isinstance(result, bool):
         yield names, result
 
