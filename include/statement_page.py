@@ -132,6 +132,7 @@ class _Writer:
             "is_payable": head.total_payable_cents > 0,
             "is_credit": head.closing_cents < 0,
             "has_under_review": head.under_review_cents != 0,
+            "is_review_credit": head.under_review_cents < 0,
             "has_other": any(section[0] == "other" for section in sections),
             "has_broker": any(line.broker_bn9 for line in lines),
         }

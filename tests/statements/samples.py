@@ -123,10 +123,16 @@ def all_under_review(language: str | None) -> Statement:
     return statement_of(Month([posting(77_00, status="under_review")], [account(language=language)]))
 
 
+def credit_under_review(language: str | None) -> Statement:
+    rows = [posting(90_00), posting(-40_00, kind="K32", status="under_review", transaction_id="T2")]
+    return statement_of(Month(rows, [account(language=language)]))
+
+
 SAMPLES = {
     "every-section": every_section,
     "credit": credit,
     "zero": zero,
     "nothing-posted": nothing_posted,
     "all-under-review": all_under_review,
+    "credit-under-review": credit_under_review,
 }

@@ -142,6 +142,7 @@ def test_every_line_of_the_statement_is_on_the_page_with_its_amount_and_balance(
         ("credit", ["($123.45)", "No payment is needed", "closed on 2021-12-02", "1-800-959-5525"], ["Pay by"]),
         ("zero", ["No payment is needed"], ["Pay by", "reinstated"]),
         ("nothing-posted", ["Nothing was posted", "Pay by", "not recorded"], ["No payment is needed"]),
+        ("credit-under-review", ["Pay by", "of which a credit under review", "$90.00", "($40.00)"], ["No payment"]),
         ("all-under-review", ["No payment is needed for now", "of which under review"], ["Pay by"]),
     ],
 )
