@@ -125,7 +125,7 @@ def _read_member(path: Path, name: str) -> bytes | None:
             header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
             file.seek(header[9] + header[10], os.SEEK_CUR)
             content = file.read(size)
-    except (OSError, struct.error) as error:
+    except (OSError, struct.error, zipfile.BadZipFile) as error:
         raise _broken(path) from error
     if zlib.crc32(content) != checksum:
         raise _broken(path)
@@ -137,7 +137,7 @@ def _first_name(path: Path) -> str:
         with path.open("rb") as file:
             directory = _read_directory(file)
         length = _ENTRY.unpack_from(directory)[10]
-    except (OSError, struct.error) as error:
+    except (OSError, struct.error, zipfile.BadZipFile) as error:
         raise _broken(path) from error
     return directory[_ENTRY.size : _ENTRY.size + length].decode("ascii")
 
@@ -150,6 +150,8 @@ def _read_directory(file: BinaryIO) -> bytes:
     # Packs have no comment, so the end record is the last thing in the file.
     file.seek(-_END_OF_DIRECTORY.size, os.SEEK_END)
     end = _END_OF_DIRECTORY.unpack(file.read(_END_OF_DIRECTORY.size))
+    if end[0] != b"PK\x05\x06":
+        raise zipfile.BadZipFile("the end record is missing")
     size, start = end[5], end[6]
     file.seek(start)
     return file.read(size)

@@ -1,0 +1,102 @@
+"""Packs of documents: the same bytes, opened with ordinary tools, any document found, damage seen."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.carm.errors import DataError, Unavailable
+from include.documents import read_document, read_sums, write_pack
+
+DOCUMENTS = [
+    (f"{number:09d}RM0001.{kind}", f"{kind} of {number}".encode()) for number in range(9) for kind in ("csv", "html")
+]
+
+
+def _packs(folder: Path, documents_a_pack: int) -> Path:
+    for place in range(0, len(DOCUMENTS), documents_a_pack):
+        name = f"statements-{place // documents_a_pack + 1:04d}.zip"
+        write_pack(folder / name, DOCUMENTS[place : place + documents_a_pack])
+    return folder
+
+
+@pytest.mark.parametrize("documents_a_pack", [1, 2, 6, 18])
+def test_any_document_is_found_in_whatever_pack_it_lies(tmp_path: Path, documents_a_pack: int) -> None:
+    folder = _packs(tmp_path, documents_a_pack)
+
+    assert DOCUMENTS == [(name, read_document(folder, name)) for name, _ in DOCUMENTS]
+
+
+@pytest.mark.parametrize(
+    "name", ["000000000RM0000.csv", "000000003RM0002.html", "999999999RM0001.csv", "00000000", "RM0001.csv"]
+)
+def test_a_document_that_is_in_no_pack_is_not_found(tmp_path: Path, name: str) -> None:
+    assert read_document(_packs(tmp_path, 4), name) is None
+
+
+def test_a_folder_without_packs_has_no_document(tmp_path: Path) -> None:
+    assert read_document(tmp_path / "missing", "000000000RM0001.csv") is None
+
+
+def test_the_same_documents_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (write_pack(tmp_path / name, DOCUMENTS) for name in ("a.zip", "b.zip"))
+
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == second.sha256 == hashlib.sha256(first.path.read_bytes()).hexdigest()
+    assert len(DOCUMENTS) == first.documents
+
+
+def test_an_ordinary_tool_opens_a_pack_and_proves_it_by_its_list_of_hashes(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "a.zip", DOCUMENTS).path
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert [*(name for name, _ in DOCUMENTS), "SHA256SUMS"] == archive.namelist()
+        assert dict(DOCUMENTS) == {name: archive.read(name) for name, _ in DOCUMENTS}
+        sums = archive.read("SHA256SUMS").decode().splitlines()
+    assert [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in DOCUMENTS] == sums
+    assert [(name, hashlib.sha256(content).hexdigest()) for name, content in DOCUMENTS] == list(read_sums(path))
+
+
+def test_an_empty_pack_is_a_pack(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "a.zip", [])
+
+    assert (0, []) == (pack.documents, list(read_sums(pack.path)))
+    assert read_document(tmp_path, "000000000RM0001.csv") is None
+
+
+def test_documents_out_of_order_or_twice_are_refused(tmp_path: Path) -> None:
+    for documents in (DOCUMENTS[::-1], [DOCUMENTS[0], DOCUMENTS[0]]):
+        with pytest.raises(ValueError, match="the documents of a pack must be sorted"):
+            write_pack(tmp_path / "a.zip", documents)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_pack_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[tuple[str, bytes]]:
+        yield DOCUMENTS[0]
+        raise OSError(28, "No space left on device")
+
+    old = write_pack(tmp_path / "a.zip", DOCUMENTS)
+    with pytest.raises(Unavailable, match=r"No space left on device\): make room in the data folder"):
+        write_pack(tmp_path / "a.zip", interrupted())
+    assert [old.path] == list(tmp_path.iterdir())
+    assert old.sha256 == hashlib.sha256(old.path.read_bytes()).hexdigest()
+
+
+def test_a_damaged_pack_is_named(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "a.zip", DOCUMENTS).path
+    sound = path.read_bytes()
+    for damaged in (
+        sound[:-30],
+        sound.replace(b"csv of 3", b"csv of 4"),
+        b"",
+        b"no pack at all, but longer than its end record",
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.zip is not a whole pack of documents: run its month again"):
+            read_document(tmp_path, "000000003RM0001.csv")
