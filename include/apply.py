@@ -200,19 +200,19 @@ def _replace_versions(connection: Connection, plan: Row[Any]) -> int:
     is_closed = ACCOUNT_CHANGES.c.action == "close"
     decided: dict[str, ColumnElement[Any]] = {
         "valid_from": literal(plan.effective_on),
-        "valid_to": null(),
         "status": case((is_closed, "closed"), else_=ACCOUNTS.c.status),
         "program_type": func.coalesce(ACCOUNT_CHANGES.c.new_program_type, ACCOUNTS.c.program_type),
         "closed_on": case((is_closed, plan.effective_on), else_=ACCOUNTS.c.closed_on),
     }
+    columns = [column for column in ACCOUNTS.columns if column is not ACCOUNTS.c.valid_to]
     # Distinct, because the register may hold identical copies of a version: they end together, one goes on.
     versions = (
-        select(*(decided.get(column.name, column).label(column.name) for column in ACCOUNTS.columns))
+        select(*(decided.get(column.name, column).label(column.name) for column in columns))
         .distinct()
         .join_from(ACCOUNT_CHANGES, ACCOUNTS, ACCOUNTS.c.bn15 == ACCOUNT_CHANGES.c.bn15)
         .where(is_applied, _is_planned(ACCOUNTS, plan))
     )
-    connection.execute(insert(ACCOUNTS).from_select([column.name for column in ACCOUNTS.columns], versions))
+    connection.execute(insert(ACCOUNTS).from_select([column.name for column in columns], versions))
     connection.execute(
         update(ACCOUNTS)
         .where(

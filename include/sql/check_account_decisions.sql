@@ -92,6 +92,19 @@ problems AS (
     WHERE
         account_facts.hold_reason IS NOT NULL
         AND COALESCE(account_facts.hold_until, $as_of) >= $as_of
+    UNION ALL
+    SELECT
+        'an account with open money would be closed or lose the right to import' AS problem,
+        changes.bn15
+    FROM changes
+    INNER JOIN account_facts
+        ON changes.account_key = account_facts.account_key
+    WHERE
+        changes.new_program_type IS DISTINCT FROM 'importer'
+        AND (
+            account_facts.balance_cents IS DISTINCT FROM 0
+            OR account_facts.under_review_items IS DISTINCT FROM 0
+        )
 )
 
 SELECT

@@ -22,6 +22,7 @@ WITH facts AS (
         hold_until,
         balance_cents,
         under_review_cents,
+        under_review_items,
         -- Goods that move after the period's end are evidence for a later month.
         CASE WHEN last_import_on <= $as_of THEN last_import_on END AS last_import_on,
         CASE WHEN last_export_on <= $as_of THEN last_export_on END AS last_export_on,
@@ -138,7 +139,8 @@ tested AS (
             WHEN hold_reason IS NOT NULL AND (hold_until IS NULL OR hold_until >= $as_of) THEN 'on_hold'
             -- An importer may keep its debts; who loses the right to import, or the account, must have none.
             WHEN proposed_program_type = 'importer' THEN NULL
-            WHEN under_review_cents IS DISTINCT FROM 0 THEN 'under_review'
+            -- Items are counted: two that cancel out are still two questions that nobody has answered.
+            WHEN under_review_items IS DISTINCT FROM 0 THEN 'under_review'
             WHEN balance_cents IS DISTINCT FROM 0 THEN 'balance_not_zero'
         END AS stopped_by
     FROM proposed
@@ -177,6 +179,7 @@ SELECT
     CAST($cutoff_on AS DATE) AS cutoff_on,
     balance_cents,
     under_review_cents,
+    under_review_items,
     has_open_quarantine,
     rule_id,
     proposed_action,

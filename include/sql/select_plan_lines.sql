@@ -24,6 +24,7 @@ SELECT
             CAST(cutoff_on AS VARCHAR),
             balance_cents,
             under_review_cents,
+            under_review_items,
             has_open_quarantine,
             rule_id,
             proposed_action,

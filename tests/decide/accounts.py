@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from include import engine
+from include.carm.business_number import account_key, bn9_with_check_digit
 from include.datasets import schema_of
 from include.program_type_rules import RuleTable, rules_relation
 from tests.decide.oracle import Account, Decision, World, four_years_before
@@ -19,6 +20,11 @@ AS_OF = date(2021, 12, 24)
 CUTOFF = date(2017, 12, 24)
 LONG_AGO = date(2005, 6, 1)
 MONTH = World(as_of=AS_OF)
+
+
+def bn15_of(position: int) -> str:
+    """The made-up number of the account at ``position``; a later position has a later number."""
+    return f"{bn9_with_check_digit(f'{position + 1:08d}')}RM0001"
 
 
 def an_account(**changes: object) -> Account:
@@ -36,8 +42,8 @@ def account_facts(accounts: Sequence[Account]) -> pa.Table:
         for what in ("import", "export", "other"):
             row[f"last_{what}_on"] = max((on for kind, on in activities if kind == what), default=None)
         row |= {
-            "bn15": f"{position:09d}RM0001",
-            "account_key": position * 10000 + 1,
+            "bn15": bn15_of(position),
+            "account_key": account_key(bn15_of(position)),
             "valid_from": LONG_AGO,
             "status": "open",
             "province": "QC",

@@ -30,6 +30,7 @@ class Account:
     reinstated_on: date | None = None
     balance_cents: int | None = 0
     under_review_cents: int | None = 0
+    under_review_items: int | None = 0
     hold_reason: str | None = None
     hold_until: date | None = None
     has_open_quarantine: bool = False
@@ -99,7 +100,7 @@ def _narrow(account: Account, world: World, seen: str, new_type: str) -> Decisio
     if _is_on_hold(account, world):
         return Decision(seen, "hold", "on_hold")
     if new_type == "exporter":
-        if account.under_review_cents != 0:
+        if account.under_review_items != 0:
             return Decision(seen, "hold", "under_review")
         if account.balance_cents != 0:
             return Decision(seen, "hold", "balance_not_zero")
@@ -115,7 +116,7 @@ def _close(account: Account, world: World, seen: str) -> Decision:
         return Decision(seen, "review", "no_activity_4_years")
     if _is_on_hold(account, world):
         return Decision(seen, "hold", "on_hold")
-    if account.under_review_cents != 0:
+    if account.under_review_items != 0:
         return Decision(seen, "hold", "under_review")
     if account.balance_cents != 0:
         return Decision(seen, "hold", "balance_not_zero")
