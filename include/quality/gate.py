@@ -123,7 +123,12 @@ def _tally(suite: Suite, batches: Iterable[pa.RecordBatch], as_of: datetime.date
             )
         if batch.num_rows == 0:
             continue
-        for tally, verdict in zip(tallies, judge.judge(to_frame(batch, suite.columns)), strict=True):
+        frame = to_frame(batch, suite.columns)
+        verdicts = judge.judge(frame)
+        # Great Expectations keeps the frame in cycles until the collector comes by; emptied, it holds nothing.
+        for column in list(frame.columns):
+            del frame[column]
+        for tally, verdict in zip(tallies, verdicts, strict=True):
             tally.failed_rows += len(verdict.row_numbers)
             if tally.rule.is_quarantining and len(verdict.row_numbers):
                 tally.row_numbers.append(pa.array(verdict.row_numbers))

@@ -1,6 +1,5 @@
 """The gate as the steps call it: what it gives back, what it refuses, and what it keeps to itself."""
 
-import gc
 import logging
 import socket
 import subprocess
@@ -235,12 +234,11 @@ def test_only_one_batch_is_held_at_a_time() -> None:
 
     def stream() -> Iterator[pa.RecordBatch]:
         for index in range(6):
-            gc.collect()
             held.append(pa.total_allocated_bytes())
             yield batch("subscribers", *([{"email": f"reader{index}@example.com"}] * rows), first_row_no=index * rows)
 
     before = pa.total_allocated_bytes()
     assert check("subscribers", stream(), docs_folder=None, run_name="r").evaluated_rows == 6 * rows
     one_batch = batch("subscribers", *([{}] * rows)).nbytes
-    # The loop still holds the batch before and the last context its frame, whatever the number of batches.
-    assert max(held) - before < 4 * one_batch
+    # The batch before is still in hand when the next is asked for; what the collector has not seen yet is small.
+    assert max(held) - before < 3 * one_batch, held
