@@ -18,7 +18,7 @@ from include.datasets import schema_of
 from include.transaction_kinds import transaction_kinds_relation
 
 PERIOD = "2021-12"
-DAYS = {
+DAYS: dict[str, Any] = {
     "period": PERIOD,
     "period_start": date(2021, 11, 25),
     "period_end": date(2021, 12, 24),

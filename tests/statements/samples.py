@@ -44,7 +44,7 @@ def statement_of(month: Month) -> Statement:
 
 
 def postings_of_every_section() -> list[Row]:
-    components = {
+    components: Row = {
         "customs_duty_cents": 500_000_00,
         "excise_duty_cents": 100_000_00,
         "excise_tax_cents": 100_000_00,
@@ -56,7 +56,7 @@ def postings_of_every_section() -> list[Row]:
         "provincial_tax_cents": 10_000_00,
         "interest_cents": 7_654_32,
     }
-    late = {"is_late": True, "arrival": "revision", "revision": 2, "activity_on": date(2021, 10, 10)}
+    late: Row = {"is_late": True, "arrival": "revision", "revision": 2, "activity_on": date(2021, 10, 10)}
     rows: list[Row] = [
         posting(12_345_00, due_on=DUE, customs_duty_cents=10_000_00, gst_cents=2_345_00),
         posting(sum(components.values()), kind="CAD", due_on=DUE, broker_bn9="000000026", **components),

@@ -26,7 +26,7 @@ from include.carm.statement import (
     render_csv,
 )
 from include.statement_page import TEMPLATE_FOLDER, StatementPages, read_texts, template_version
-from tests.statements.ledger import DAYS, Month, account, posting
+from tests.statements.ledger import DAYS, Month, Row, account, posting
 from tests.statements.samples import HOSTILE_NAMES, SAMPLES, credit, every_section, nothing_posted, pages, statement_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -163,7 +163,7 @@ def test_a_page_says_what_to_do(name: str, said: list[str], not_said: list[str])
         ("Moved to another account", {"status": "cancelled", "effect_cents": -100_00, "arrival": "moved"}),
     ],
 )
-def test_a_line_whose_amount_is_not_simply_its_own_says_why(remark: str, changed: dict[str, object]) -> None:
+def test_a_line_whose_amount_is_not_simply_its_own_says_why(remark: str, changed: Row) -> None:
     # The statement has to exist where a row without effect is all that happened.
     statement = statement_of(Month([posting(100_00, is_late=True, **changed), posting(1, transaction_id="T2")]))
 

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select
 from include import statements
 from include.carm.business_number import bn9_with_check_digit
 from include.carm.errors import DataError, Refused, UsageError
+from include.carm.statement import COMPONENTS
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.statements import read_statement, register_statements
 from tests.statements.ledger import BN15, OTHER_BN15, Row, account, brought_forward, posting
@@ -171,6 +172,33 @@ def test_the_opening_balance_is_held_against_the_statements_of_the_month_before(
 
     with pytest.raises(DataError, match="an opening balance is not the closing balance of the month before"):
         month.run()
+
+
+def test_the_datasets_have_the_columns_that_others_rely_on(month: SealedMonth) -> None:
+    month.run()
+    lake = month.ws.lake()
+    schemas = {
+        name: pq.read_schema(lake.file(name, month.period)) for name in ("statements", "statement_lines", "parked")
+    }
+
+    assert {
+        **dict.fromkeys(("bn15", "period", "language", "document_sha256"), "string"),
+        **dict.fromkeys(("period_start", "period_end", "issued_on", "due_on"), "date32[day]"),
+        **dict.fromkeys(("account_key", "version", "opening_cents", "debits_cents", "credits_cents"), "int64"),
+        **dict.fromkeys(("closing_cents", "under_review_cents", "total_payable_cents", "line_count"), "int64"),
+    } == {field.name: str(field.type) for field in schemas["statements"]}
+    assert {
+        **dict.fromkeys(("bn15", "section", "transaction_id", "kind", "transaction_number", "status"), "string"),
+        **dict.fromkeys(("arrival", "broker_bn9"), "string"),
+        **dict.fromkeys(("activity_on", "posted_on", "due_on"), "date32[day]"),
+        **dict.fromkeys(("account_key", "line_no", "revision", "version", *COMPONENTS), "int64"),
+        **dict.fromkeys(("amount_cents", "posted_amount_cents", "running_balance_cents"), "int64"),
+    } == {field.name: str(field.type) for field in schemas["statement_lines"]}
+    assert {
+        **dict.fromkeys(("bn15", "period", "reason"), "string"),
+        **dict.fromkeys(("account_key", "opening_cents", "debits_cents", "credits_cents", "closing_cents"), "int64"),
+        **dict.fromkeys(("under_review_cents", "posting_count"), "int64"),
+    } == {field.name: str(field.type) for field in schemas["parked"]}
 
 
 # Formats
