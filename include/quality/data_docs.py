@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.carm.errors import DataError
-from include.quality.suites import Rule, Suite
+from include.quality.suites import DATASETS, Rule, Suite
 
 if TYPE_CHECKING:
     import jinja2
@@ -154,11 +154,13 @@ def _describe_condition(condition: Mapping[str, Any]) -> str:
 
 
 def _list_runs(folder: Path) -> list[dict[str, Any]]:
-    """The runs that have pages, the latest name first, each with what its pages say."""
+    """The runs that have pages, the latest name first, each with what its pages say, in the order of the gates."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*/*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
         runs.setdefault(path.parent.name, []).append(facts)
+    for pages in runs.values():
+        pages.sort(key=lambda facts: DATASETS.index(facts["dataset"]))
     return [{"name": name, "pages": pages} for name, pages in sorted(runs.items(), reverse=True)]
 
 

@@ -55,6 +55,14 @@ def test_a_page_says_what_was_judged_and_what_failed(tmp_path: Path) -> None:
     assert "The list is made of addresses." in text
 
 
+def test_what_failed_stands_above_what_did_not(tmp_path: Path) -> None:
+    text = _publish(tmp_path, counts=COUNTS).read_text(encoding="utf-8")
+    places = [
+        text.index(words) for words in ("What failed", "language_is_known", "What did not", "subscribed_on_is_present")
+    ]
+    assert sorted(places) == places
+
+
 @pytest.mark.parametrize(
     ("counts", "state"),
     [
