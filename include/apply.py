@@ -8,7 +8,7 @@ was made is marked there as dropped and left alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from include.plan import hash_plan
 from include.source_schema import TABLES
 
 if TYPE_CHECKING:
-    from sqlalchemy import Alias, FromClause
+    from sqlalchemy import FromClause
     from sqlalchemy.engine import Connection, Row
 
     from include.workspace import Workspace
@@ -175,8 +175,8 @@ def _is_planned(version: FromClause, plan: Row[Any]) -> ColumnElement[bool]:
 
 def _drop_moved(connection: Connection, plan: Row[Any]) -> None:
     """Mark the changes whose account is not, or not only, in the version that the plan looked at."""
-    planned: Alias = ACCOUNTS.alias("planned")
-    other: Alias = ACCOUNTS.alias("other")
+    planned = ACCOUNTS.alias("planned")
+    other = ACCOUNTS.alias("other")
     is_there = exists().where(planned.c.bn15 == ACCOUNT_CHANGES.c.bn15, _is_planned(planned, plan))
     is_changed = exists().where(
         other.c.bn15 == ACCOUNT_CHANGES.c.bn15,
@@ -230,7 +230,7 @@ def _replace_versions(connection: Connection, plan: Row[Any]) -> int:
 
 def _require_one_successor(connection: Connection, plan: Row[Any]) -> int:
     """The number of accounts applied, each proved to have exactly one version from the effective day on."""
-    successor: Alias = ACCOUNTS.alias("successor")
+    successor = ACCOUNTS.alias("successor")
     begun = (
         select(ACCOUNT_CHANGES.c.bn15, func.count(successor.c.bn15).label("versions"))
         .outerjoin_from(

@@ -1,7 +1,7 @@
 """Decide what the clean-up does with each account, and make the plan of the changes.
 
-Two steps of a month: :func:`publish_decisions` joins facts with the rule table, :func:`publish_plan` checks the result on
-other paths, weighs it against the policy and records it. Neither changes an account (see :mod:`include.apply`).
+Two steps of a month: :func:`publish_decisions` joins facts with the rule table, :func:`publish_plan` checks the result
+on other paths, weighs it against the policy and records it. Neither changes an account (see :mod:`include.apply`).
 """
 
 from __future__ import annotations

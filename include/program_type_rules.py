@@ -66,7 +66,8 @@ class RuleTable:
 
         Raises ``UsageError`` when a cell has no such row: without a rule nothing may be decided.
         """
-        held = {rule.cell: rule for rule in sorted(self.rules, key=lambda rule: rule.valid_from) if rule.valid_from <= day}
+        begun = [rule for rule in self.rules if rule.valid_from <= day]
+        held = {rule.cell: rule for rule in sorted(begun, key=lambda rule: rule.valid_from)}
         cells = [(program_type, seen) for program_type in PROGRAM_TYPES for seen in ACTIVITY_SEEN]
         missing = [cell for cell in cells if cell not in held]
         if missing:
@@ -80,9 +81,7 @@ class RuleTable:
 
 def rules_relation(rules: list[Rule]) -> pa.Table:
     """The relation ``program_type_rules`` that the SQL joins: one row a cell, NULL where nothing is converted."""
-    columns = {
-        field.name: [getattr(rule, field.name) or None for rule in rules] for field in fields(Rule)
-    }
+    columns = {field.name: [getattr(rule, field.name) or None for rule in rules] for field in fields(Rule)}
     types = {"valid_from": pa.date32()}
     return pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
 
@@ -119,7 +118,8 @@ def _read_rule(row: dict[str, str], place: str) -> Rule:
     except ValueError:
         raise UsageError(f"{place}: valid_from is {row['valid_from']!r}: write a day as YYYY-MM-DD") from None
     _require_arrow(row, place)
-    return Rule(**{**row, "valid_from": valid_from})
+    texts = {name: text for name, text in row.items() if name != "valid_from"}
+    return Rule(**texts, valid_from=valid_from)
 
 
 def _require_arrow(row: dict[str, str], place: str) -> None:

@@ -1,9 +1,9 @@
--- Purpose: find decisions that the facts and the rule table do not bear, looked at again without the deciding statement
--- Grain: one row per problem and account; an empty result means that the decisions hold
+-- Purpose: Find decisions that facts and rule table do not bear, looked at again without the deciding statement.
+-- Grain: one row per problem and account; an empty result means that the decisions hold.
 -- Reads: account_decisions, account_facts, coverage, program_type_rules
 -- Writes: none
--- Parameters: as_of
--- Rerun: reads only
+-- Parameters: $as_of (date)
+-- Rerun: reads only.
 
 WITH changes AS (
     SELECT

@@ -1,13 +1,13 @@
--- Purpose: decide what the clean-up does with each account that is open at the period's end, and say why
--- Grain: one row per account open as of the period's last day
+-- Purpose: Decide what the clean-up does with each account that is open at the end of the month, and say why.
+-- Grain: one row per account open as of the month's last day.
 -- Reads: account_facts, coverage, program_type_rules
 -- Writes: account_decisions
--- Parameters: as_of, cutoff_on, exporter_without_evidence
--- Rerun: pure function of its inputs; the same inputs give the same rows in the same order
+-- Parameters: $as_of (date), $cutoff_on (date), $exporter_without_evidence (text)
+-- Rerun: same inputs give the same rows in the same order.
 --
 -- The order of the tests is the rule: what proposes no change is settled first, then the evidence is looked at (a
 -- change rests on absence, and absence can be told only where everything was received), then what holds a change back.
--- A value that is missing where it should decide never lets a change pass: hence IS DISTINCT FROM and COALESCE.
+-- A value that is missing where it should decide never lets a change pass: hence every COALESCE.
 
 WITH facts AS (
     SELECT
@@ -27,7 +27,7 @@ WITH facts AS (
         CASE WHEN last_import_on <= $as_of THEN last_import_on END AS last_import_on,
         CASE WHEN last_export_on <= $as_of THEN last_export_on END AS last_export_on,
         CASE WHEN last_other_on <= $as_of THEN last_other_on END AS last_other_on,
-        has_open_quarantine IS DISTINCT FROM FALSE AS has_open_quarantine
+        COALESCE(has_open_quarantine, TRUE) AS has_open_quarantine
     FROM account_facts
     WHERE status = 'open'
 ),
@@ -140,8 +140,8 @@ tested AS (
             -- An importer may keep its debts; who loses the right to import, or the account, must have none.
             WHEN proposed_program_type = 'importer' THEN NULL
             -- Items are counted: two that cancel out are still two questions that nobody has answered.
-            WHEN under_review_items IS DISTINCT FROM 0 THEN 'under_review'
-            WHEN balance_cents IS DISTINCT FROM 0 THEN 'balance_not_zero'
+            WHEN COALESCE(under_review_items <> 0, TRUE) THEN 'under_review'
+            WHEN COALESCE(balance_cents <> 0, TRUE) THEN 'balance_not_zero'
         END AS stopped_by
     FROM proposed
 ),

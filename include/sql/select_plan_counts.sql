@@ -1,9 +1,9 @@
--- Purpose: what a plan decides, in numbers
--- Grain: one row per action and reason
+-- Purpose: Count what a plan decides.
+-- Grain: one row per action and reason.
 -- Reads: account_decisions
 -- Writes: none
 -- Parameters: none
--- Rerun: reads only
+-- Rerun: reads only.
 
 SELECT
     action,

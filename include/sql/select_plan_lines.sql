@@ -1,9 +1,9 @@
--- Purpose: the plan as text, for its hash: every decision with all its evidence as one line of JSON
--- Grain: one row per decision
+-- Purpose: Write the plan as text, for its hash: every decision with all its evidence as one line of JSON.
+-- Grain: one row per decision.
 -- Reads: account_decisions
 -- Writes: none
 -- Parameters: none
--- Rerun: reads only; the same decisions give the same text, whatever the Parquet bytes
+-- Rerun: reads only; the same decisions give the same text, whatever the Parquet bytes.
 
 SELECT
     CAST(

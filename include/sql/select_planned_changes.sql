@@ -1,9 +1,9 @@
--- Purpose: the part of a plan that changes accounts
--- Grain: one row per account to be closed or converted
+-- Purpose: Pick the part of a plan that changes accounts.
+-- Grain: one row per account to be closed or converted.
 -- Reads: account_decisions
 -- Writes: none
 -- Parameters: none
--- Rerun: reads only
+-- Rerun: reads only.
 
 SELECT
     bn15,

@@ -1,9 +1,9 @@
--- Purpose: what the second gate judges of the decisions before anything is applied
--- Grain: one row per decision, numbered; key_copies counts the decisions of its account
+-- Purpose: Gather what the second gate judges of the decisions before anything is applied.
+-- Grain: one row per decision, numbered; key_copies counts the decisions of its account.
 -- Reads: account_decisions
 -- Writes: none
 -- Parameters: none
--- Rerun: reads only; the same decisions give the same rows in the same order
+-- Rerun: reads only; the same decisions give the same rows in the same order.
 
 SELECT
     bn15,

@@ -188,9 +188,7 @@ def test_a_plan_without_changes_is_applied_too(register: Register) -> None:
     register.fill([ACTIVE])
     before = register.versions()
     assert {"state": "applied", "applied": 0, "dropped": 0} == {
-        key: value
-        for key, value in apply(register, plan(register)).items()
-        if key in ("state", "applied", "dropped")
+        key: value for key, value in apply(register, plan(register)).items() if key in ("state", "applied", "dropped")
     }
     assert before == register.versions()
 
@@ -453,7 +451,7 @@ def test_while_a_plan_is_applied_nobody_else_writes_the_accounts(register: Regis
 def test_the_journal_holds_one_row_for_each_change_of_a_plan(register: Register) -> None:
     apply(register, plan(register))
     row = register.journal()[0]
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         register.change(insert(ACCOUNT_CHANGES).values(**row))
 
 
@@ -462,5 +460,5 @@ def test_plans_are_told_apart_by_their_hash_and_effects(register: Register) -> N
     assert live == shadow
     assert [("live", "ready"), ("shadow", "shadow")] == [(row["effects"], row["state"]) for row in register.plans()]
     assert {live} == {row["plan_hash"] for row in register.plans()}
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         register.change(insert(PLANS).values(**register.plans()[0]))

@@ -60,7 +60,7 @@ class Register:
         names = set(facts.column_names) & {column.name for column in ACCOUNTS.columns}
         rows = [
             {
-                **{name: None for name in ACCOUNTS.columns.keys()},
+                **dict.fromkeys(column.name for column in ACCOUNTS.columns),
                 **{name: row[name] for name in names},
                 "legal_name": f"Firm {number}",
                 "language": "en",

@@ -207,7 +207,9 @@ def test_an_open_quarantined_row_is_a_gap_for_every_change(program_type: str, se
 
 def test_an_account_of_which_nobody_knows_whether_rows_are_in_quarantine_is_not_closed() -> None:
     facts = account_facts([an_account()])
-    facts = facts.set_column(facts.schema.get_field_index("has_open_quarantine"), "has_open_quarantine", pa.array([None]))
+    facts = facts.set_column(
+        facts.schema.get_field_index("has_open_quarantine"), "has_open_quarantine", pa.array([None])
+    )
     assert [Decision("unknown", "unknown", "row_in_quarantine")] == decisions_of(run_decisions(facts, MONTH))
 
 
@@ -236,7 +238,9 @@ def test_a_gap_does_not_touch_what_proposes_no_change(account: Account, decision
             coverage(MONTH).set_column(1, "covered", pa.array([True, None])), id="unknown for the export declarations"
         ),
         pytest.param(
-            pa.concat_tables([coverage(MONTH), pa.table({"feed": ["rulings"], "covered": [False], "missing": ["all"]})]),
+            pa.concat_tables(
+                [coverage(MONTH), pa.table({"feed": ["rulings"], "covered": [False], "missing": ["all"]})]
+            ),
             id="a third feed that is not covered",
         ),
     ],

@@ -213,7 +213,10 @@ def test_a_second_plan_for_an_applied_period_is_held(register: Register) -> None
     stricter = register.with_policy(exporter_without_evidence="review")
     register.fill([DORMANT] * 5 + [ACTIVE] * 55)
     made = make_plan(stricter)
-    assert ("held", f"plan {first[:12]} of 2021-12 was applied before, and rules, policy or data have changed since") == (
+    assert (
+        "held",
+        f"plan {first[:12]} of 2021-12 was applied before, and rules, policy or data have changed since",
+    ) == (
         made["state"],
         made["reason"],
     )
@@ -281,9 +284,7 @@ UNCOVERED = "a change rests on a feed that is not covered"
         (lambda table: changed(table, 2, new_program_type=None), ARROW),
     ],
 )
-def test_a_decision_that_its_facts_do_not_bear_is_found(
-    change: Callable[[pa.Table], pa.Table], problem: str
-) -> None:
+def test_a_decision_that_its_facts_do_not_bear_is_found(change: Callable[[pa.Table], pa.Table], problem: str) -> None:
     assert problem in problems_of(change(decisions_of(EVERY_KIND)), EVERY_KIND)
 
 
