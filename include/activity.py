@@ -58,14 +58,14 @@ def _publish_missing(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period:
 
 
 def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> Any:
-    up_to = str(period)
+    up_to, as_of = str(period), {"as_of": ws.calendar.as_of(period)}
 
     def files(dataset: str) -> engine.Relation:
         return lake.files(dataset, [label for label in lake.periods(dataset) if label <= period])
 
     for dataset in ("activity", "baseline", "activity_retracted"):
         engine.register(con, dataset, files(dataset))
-    engine.create_table(con, "doubtful", "select_doubtful_accounts")
+    engine.create_table(con, "doubtful", "select_doubtful_accounts", None, as_of)
     if con.execute("SELECT count(*) FROM doubtful").fetchall() == [(0,)]:
         published: dict[str, engine.Relation] = {f"published_{feed.name}": [] for feed in LEDGER_FEEDS}
     else:
@@ -73,7 +73,7 @@ def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: P
     for feed in (TRANSACTIONS, EXPORT_DECLARATIONS):
         engine.register(con, f"published_{feed.name}", published[f"published_{feed.name}"], like=feed.name)
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
-    engine.create_table(con, "exact_activity", "select_last_activity")
+    engine.create_table(con, "exact_activity", "select_last_activity", None, as_of)
     # A refused account row speaks of its own month only; refused ledger rows stay until they are mended.
     for relation_name, relation in open_quarantine_relations(lake, up_to).items():
         engine.register(con, relation_name, relation)

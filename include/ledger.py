@@ -289,57 +289,58 @@ def publish_shared(
 def publish_control_totals(
     ws: Workspace, lake: Lake, con: DuckDBPyConnection, batch: Batch, plan: ExtractPlan, seals: list[Seal]
 ) -> list[Seal]:
-    """Count the lake as the source counts itself, and write the counts of the run's month (and of the one before)."""
-    result = []
-    labels = batch.labels[-2:] if len(batch.labels) > 1 else batch.labels
-    for label in labels:
-        recount = _months_to_recount(ws, batch, plan, label)
-        tables = []
-        for feed in LEDGER_FEEDS:
-            new = [
-                lake.path(seal.dataset, seal.period)
-                for seal in seals
-                if seal.dataset in (feed.name, f"baseline_{feed.name}") and seal.period <= label
-            ]
-            register_published(con, feed, [*published_files(lake, feed, batch.prior), *new])
-            engine.create_table(
-                con, "open_now", "select_open_quarantine", _quarantine_now(lake, batch, seals, label), {"dataset": feed.name}
-            )
-            con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-            months = set(recount[feed.name])
-            rows = [row for row in posting_months(ws, Period.parse(batch.period)) if row[0] in months]
-            rows.append((UNDATED, date.max, date.min))
-            counted = engine.run_table(
-                con, "select_image_totals", {"posting_months": _months("posted_period", rows)}
-            )
-            tables.append(counted.append_column("dataset", pa.array([feed.name] * counted.num_rows, pa.string())))
-            tables.append(_totals_carried(lake, batch, feed, months | {UNDATED}))
-        schema = schema_of("control_totals")
-        table = pa.concat_tables([part.select(schema.names).cast(schema) for part in tables])
-        keys = ("dataset", "posted_period", "kind", "status")
-        result.append(lake.publish("control_totals", label, table.sort_by([(key, "ascending") for key in keys])))
+    """Count the lake as the source counts itself, and write the counts as known at each month of the batch.
+
+    What moved, what is late and what has no date is published in the run's own month; the months before it in the
+    batch know only the rows posted up to their own end.
+    """
+    schema = schema_of("control_totals")
+    recounted, carried = [], []
+    for feed in LEDGER_FEEDS:
+        new = [
+            lake.path(seal.dataset, seal.period)
+            for seal in seals
+            if seal.dataset in (feed.name, f"baseline_{feed.name}")
+        ]
+        register_published(con, feed, [*published_files(lake, feed, batch.prior), *new])
+        quarantine = _quarantine_now(lake, batch, seals)
+        engine.create_table(con, "open_now", "select_open_quarantine", quarantine, {"dataset": feed.name})
+        con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
+        months = posting_months(ws, Period.parse(batch.period))
+        if not batch.has_baseline:
+            wanted = {*batch.labels, *plan.moved.get(feed.name, [])}
+            months = [row for row in months if row[0] in wanted]
+        months.append((UNDATED, date.max, date.min))
+        counted = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
+        named = counted.append_column("dataset", pa.array([feed.name] * counted.num_rows, pa.string()))
+        recounted.append(named.select(schema.names).cast(schema))
+        carried.append(_totals_carried(lake, batch, feed, {row[0] for row in months}))
+    now = pa.concat_tables([*recounted, *carried])
+    result = [lake.publish("control_totals", batch.period, _sorted_totals(now))]
+    before = [_totals_carried(lake, batch, feed, set()) for feed in LEDGER_FEEDS]
+    for label in batch.labels[:-1]:
+        own = [_posted_by(ws, table, batch.labels, label, batch.has_baseline) for table in recounted]
+        result.append(lake.publish("control_totals", label, _sorted_totals(pa.concat_tables([*own, *before]))))
     return result
 
 
-def _quarantine_now(lake: Lake, batch: Batch, seals: list[Seal], label: str) -> dict[str, engine.Relation]:
+def _posted_by(ws: Workspace, table: pa.Table, labels: list[str], label: str, with_older: bool) -> pa.Table:
+    """The rows of control totals posted in the batch up to ``label`` (and, in a first run, before the batch)."""
+    older = {row[0] for row in posting_months(ws, Period.parse(label))} if with_older else set(labels)
+    months = pa.array(sorted(month for month in older if month not in labels or month <= label), pa.string())
+    return table.filter(pc.is_in(table.column("posted_period"), value_set=months))
+
+
+def _sorted_totals(table: pa.Table) -> pa.Table:
+    keys = ("dataset", "posted_period", "kind", "status")
+    return table.sort_by([(key, "ascending") for key in keys]).combine_chunks()
+
+
+def _quarantine_now(lake: Lake, batch: Batch, seals: list[Seal]) -> dict[str, engine.Relation]:
     files = _quarantine_files(lake, batch)
     return {
-        name: [
-            *files[name],
-            *(lake.path(seal.dataset, seal.period) for seal in seals if seal.dataset == name and seal.period <= label),
-        ]
+        name: [*files[name], *(lake.path(seal.dataset, seal.period) for seal in seals if seal.dataset == name)]
         for name in ("quarantine", "quarantine_released")
-    }
-
-
-def _months_to_recount(ws: Workspace, batch: Batch, plan: ExtractPlan, label: str) -> dict[str, list[str]]:
-    if batch.has_baseline:
-        every = [row[0] for row in posting_months(ws, Period.parse(label))]
-        return {feed.name: every for feed in LEDGER_FEEDS}
-    own = [month for month in batch.labels if month <= label]
-    # What moved is published in the run's own month: the month before does not know it yet.
-    return {
-        feed.name: [*own, *(plan.moved.get(feed.name, []) if label == batch.period else [])] for feed in LEDGER_FEEDS
     }
 
 
@@ -539,6 +540,10 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
         ).to_arrow_table()
         _collect(extra, "quarantine", placed)
     seals += publish_shared(lake, batch, extra)
+    totals = pq.read_table(lake.file("control_totals", known[0]))
+    for label in labels:
+        own = _posted_by(ws, totals, labels, label, with_older=True)
+        seals.append(lake.publish("control_totals", label, _sorted_totals(own)))
     gone = [(f"baseline_{feed.name}", old_label) for feed in LEDGER_FEEDS] + [("baseline", old_label)]
     run_id = f"extended back to {first}"
     seal_batch(ws, lake, seals, run_id=run_id, expected_state=state, coverage=coverage, unseal=gone)

@@ -1,6 +1,6 @@
 -- Purpose: Say who is told what about an account this month: statement ready, account closed, program type corrected.
 -- Grain: one row per kind, account and recipient.
--- Reads: account_changes, account_decisions, accounts, statements
+-- Reads: account_addresses, account_changes, account_decisions, accounts, statements
 -- Writes: none
 -- Parameters: is_live
 -- Rerun: the same rows in the same order.
@@ -10,14 +10,19 @@
 WITH recipients AS (
     -- One row per account and person to be told. Delegates join here.
     SELECT
-        bn15,
-        LOWER(TRIM(email)) AS address,
+        accounts.bn15,
+        LOWER(TRIM(account_addresses.email)) AS address,
         CASE
-            WHEN language IN ('en', 'fr') THEN language
+            WHEN accounts.language IN ('en', 'fr') THEN accounts.language
             ELSE 'both'
         END AS language,
-        legal_name
+        accounts.legal_name
     FROM accounts
+    -- The address comes from the source and the rest from the lake: only a version that passed validation is told.
+    LEFT JOIN account_addresses
+        ON
+            accounts.bn15 = account_addresses.bn15
+            AND accounts.valid_from = account_addresses.valid_from
 ),
 
 changes AS (

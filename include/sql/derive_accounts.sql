@@ -17,7 +17,6 @@ SELECT
     staged.closed_on,
     staged.reinstated_on,
     staged.language,
-    staged.email,
     staged.province,
     staged.hold_reason,
     staged.hold_until,

@@ -1,12 +1,19 @@
 -- Purpose: List the people who are on the distribution list on the day of issue.
 -- Grain: one row per address, whatever its case and however often it was written down.
--- Reads: subscribers
+-- Reads: quarantine, subscriber_entries
 -- Writes: none
 -- Parameters: issued_on
 -- Rerun: the same rows in the same order.
 --
 -- The last word counts: who withdrew on or after the day of the last subscription is not on the list.
-WITH entries AS (
+WITH refused AS (
+    -- By what the row says and not by its place: the list is read anew, and its rows have no key.
+    SELECT row_hash
+    FROM quarantine
+    WHERE dataset = 'subscribers'
+),
+
+entries AS (
     SELECT
         LOWER(TRIM(email)) AS address,
         CASE
@@ -17,7 +24,9 @@ WITH entries AS (
         CASE
             WHEN unsubscribed_on <= $issued_on THEN unsubscribed_on
         END AS unsubscribed_on
-    FROM subscribers
+    FROM subscriber_entries
+    ANTI JOIN refused
+        ON subscriber_entries.row_hash = refused.row_hash
     WHERE subscribed_on <= $issued_on
 ),
 

@@ -1,8 +1,9 @@
--- Purpose: Accounts whose last activity of a kind may be one that a later revision took away.
+-- Purpose: Accounts whose last activity of a kind may not be the one that counts on the day: a later revision took it
+--   away, or it lies after the day (an export is reported before the goods leave) and hides an earlier one.
 -- Grain: one row per account.
 -- Reads: activity, baseline, activity_retracted
 -- Writes: nothing, is the relation doubtful
--- Parameters: none
+-- Parameters: $as_of (date)
 -- Rerun: same inputs give the same rows in the same order.
 WITH seen AS (
     SELECT
@@ -20,6 +21,12 @@ WITH seen AS (
     FROM baseline
 ),
 
+ahead AS (
+    SELECT seen.account_key
+    FROM seen
+    WHERE seen.last_import_on > $as_of OR seen.last_export_on > $as_of OR seen.last_other_on > $as_of
+),
+
 last_seen AS (
     SELECT
         seen.account_key,
@@ -31,7 +38,7 @@ last_seen AS (
     GROUP BY seen.account_key
 )
 
-SELECT DISTINCT last_seen.account_key
+SELECT last_seen.account_key
 FROM last_seen
 INNER JOIN activity_retracted ON last_seen.account_key = activity_retracted.account_key
 WHERE
@@ -40,4 +47,7 @@ WHERE
         WHEN 'export' THEN last_seen.last_export_on
         ELSE last_seen.last_other_on
     END
-ORDER BY last_seen.account_key
+UNION
+SELECT ahead.account_key
+FROM ahead
+ORDER BY account_key

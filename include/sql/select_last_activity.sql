@@ -1,8 +1,8 @@
--- Purpose: The last activity of accounts from which a later revision took activity away, read from the rows again.
+-- Purpose: The last activity of doubtful accounts up to the day, read from the rows again.
 -- Grain: one row per such account that has any activity left.
 -- Reads: published_transactions, published_export_declarations, transaction_kinds, doubtful
 -- Writes: nothing, is the relation exact_activity
--- Parameters: none
+-- Parameters: $as_of (date)
 -- Rerun: same inputs give the same rows in the same order.
 WITH published AS (
     SELECT
@@ -61,6 +61,6 @@ SELECT
     max(states.activity_on) FILTER (WHERE states.activity = 'export') AS last_export_on,
     max(states.activity_on) FILTER (WHERE states.activity = 'other') AS last_other_on
 FROM states
-WHERE states.is_counted
+WHERE states.is_counted AND states.activity_on <= $as_of
 GROUP BY states.account_key
 ORDER BY states.account_key

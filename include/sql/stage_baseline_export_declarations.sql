@@ -6,6 +6,7 @@
 -- Rerun: same inputs give the same rows in the same order.
 SELECT
     baseline_export_declarations.*,
+    FALSE AS is_surplus_copy,
     row_number() OVER (
         ORDER BY baseline_export_declarations.declaration_id, baseline_export_declarations.revision
     ) AS row_no,

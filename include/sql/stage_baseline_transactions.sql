@@ -6,6 +6,7 @@
 -- Rerun: same inputs give the same rows in the same order.
 SELECT
     baseline_transactions.*,
+    FALSE AS is_surplus_copy,
     row_number() OVER (
         ORDER BY baseline_transactions.transaction_id, baseline_transactions.revision
     ) AS row_no,

@@ -4,6 +4,8 @@
 -- Writes: nothing, is staged for the gate
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- The address comes last in the order: it is not published, and must not show in how the published rows lie.
 SELECT
     raw_delegations.row_no,
     upper(regexp_replace(raw_delegations.bn15, '[ -]', '', 'g')) AS bn15,
@@ -21,8 +23,10 @@ SELECT
 FROM raw_delegations
 ORDER BY
     account_key,
-    raw_delegations.email,
     raw_delegations.role,
-    raw_delegations.valid_from,
+    valid_from,
     raw_delegations.name,
+    raw_delegations.provider_bn9,
+    valid_to,
+    raw_delegations.email,
     raw_delegations.row_no

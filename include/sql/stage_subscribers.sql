@@ -15,6 +15,14 @@ SELECT
             THEN 'subscribed_on'
         WHEN raw_subscribers.unsubscribed_on IS NOT NULL AND iso_day(raw_subscribers.unsubscribed_on) IS NULL
             THEN 'unsubscribed_on'
-    END AS unreadable
+    END AS unreadable,
+    md5(CAST(to_json(
+        list_value(
+            raw_subscribers.email,
+            raw_subscribers.language,
+            raw_subscribers.subscribed_on,
+            raw_subscribers.unsubscribed_on
+        )
+    ) AS VARCHAR)) AS row_hash
 FROM raw_subscribers
 ORDER BY raw_subscribers.email, raw_subscribers.subscribed_on, raw_subscribers.language, raw_subscribers.row_no

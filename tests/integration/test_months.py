@@ -1,0 +1,328 @@
+"""Months in a row, again, late, backwards and on another database: what must stay the same stays the same."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+from include.carm.errors import DataError, Refused, Unavailable
+from include.carm.period import Period
+from include.demo import fill_demo
+from include.load import load_folder
+from include.month import open_month
+from include.verify import verify
+from include.workspace import Workspace
+from tests.fixtures.hand_written.cases import CASES, PERIOD, bn15_of
+from tests.pipeline import extract_only, hashes, new_workspace, read, run_month
+
+HAND_WRITTEN = Path(__file__).parent.parent / "fixtures" / "hand_written"
+COMPLETE = HAND_WRITTEN / "complete"
+
+
+def never_active(run_id: str) -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def demo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo world, made once; a test works on its own copy."""
+    ws = new_workspace(tmp_path_factory.mktemp("demo"))
+    fill_demo(ws.source, accounts=300)
+    return ws.data / "source.db"
+
+
+def demo_workspace(source: Path, folder: Path) -> Workspace:
+    folder.mkdir(parents=True)
+    shutil.copy(source, folder / "source.db")
+    return Workspace.open(folder)
+
+
+def loaded(folder: Path, data: Path) -> Workspace:
+    ws = new_workspace(data)
+    load_folder(ws.source, folder)
+    return ws
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    shutil.copytree(folder, target)
+    return target
+
+
+def header_of(name: str) -> list[str]:
+    with (COMPLETE / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def write_rows(folder: Path, name: str, rows: list[dict[str, object]]) -> None:
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, header_of(name), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def transaction(transaction_id: str, bn15: str, posted_on: str, amount: int, **others: object) -> dict[str, object]:
+    zero = {column: 0 for column in header_of("transactions") if column.endswith("_cents")}
+    row: dict[str, object] = {
+        **zero,
+        "transaction_id": transaction_id,
+        "revision": 1,
+        "bn15": bn15,
+        "kind": "B3",
+        "activity_on": posted_on,
+        "posted_on": posted_on,
+        "status": "accepted",
+        "amount_cents": amount,
+    }
+    return row | others
+
+
+def test_a_live_month_run_again_changes_nothing(demo_source: Path, tmp_path: Path) -> None:
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    first = run_month(ws, "2021-12", effects="auto")
+    assert (first["result"], first["effects"], first["issued"]) == ("done", "live", True)
+    assert first["applied_changes"] > 0
+    before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
+    with ws.source.connect() as connection:
+        versions = connection.execute(text("SELECT count(*) FROM accounts")).scalar_one()
+
+    second = run_month(ws, "2021-12", effects="auto", run_id="again")
+
+    assert (second["result"], second["changed_files"]) == ("unchanged", [])
+    assert before == (hashes(ws.data / "lake"), hashes(ws.data / "documents"))
+    with ws.source.connect() as connection:
+        assert versions == connection.execute(text("SELECT count(*) FROM accounts")).scalar_one()
+    verify(ws)
+
+
+def test_the_next_month_sees_what_the_plan_changed(tmp_path: Path) -> None:
+    ws = new_workspace(tmp_path / "data")
+    fill_demo(ws.source, accounts=300, months=56, last_period="2022-01")
+    first = run_month(ws, "2021-12", effects="live")
+    closed = read(ws, "account_decisions", "2021-12").query("action == 'close'").bn15.tolist()
+    assert closed
+    assert first["applied_changes"] >= len(closed)
+
+    run_month(ws, "2022-01", effects="live")
+
+    later = read(ws, "account_decisions", "2022-01")
+    assert set(closed).isdisjoint(later.bn15)
+    accounts = read(ws, "accounts", "2022-01").set_index("bn15")
+    assert set(accounts.loc[closed, "status"]) == {"closed"}
+    verify(ws)
+
+
+def test_a_live_month_waits_for_the_one_before(demo_source: Path, tmp_path: Path) -> None:
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    run_month(ws, "2021-10", effects="live")
+    with pytest.raises(Refused, match="2021-11 first"):
+        open_month(ws, Period.parse("2021-12"), "live", "early", "manual", never_active)
+    run_month(ws, "2021-11", effects="live")
+    with pytest.raises(Refused, match="2021-11 was issued after it"):
+        open_month(ws, Period.parse("2021-10"), "live", "late", "manual", never_active)
+
+
+def test_a_month_is_locked_while_another_run_works_on_it(demo_source: Path, tmp_path: Path) -> None:
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    period = Period.parse("2021-12")
+    open_month(ws, period, "shadow", "first", "manual", never_active)
+    with pytest.raises(Refused, match="being worked on by run first"):
+        open_month(ws, period, "shadow", "second", "manual", lambda run_id: run_id == "first")
+    # The first run is gone without a word: the second takes over.
+    assert open_month(ws, period, "shadow", "second", "manual", never_active)["run_id"] == "second"
+
+
+def test_what_was_read_is_not_published_over_another_run(demo_source: Path, tmp_path: Path) -> None:
+    from include.extract import extract_month
+    from include.validate import validate_month
+
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    slow = open_month(ws, Period.parse("2021-12"), "shadow", "slow", "manual", never_active)
+    extract_month(ws, slow)
+    extract_only(ws, "2021-12", run_id="quick")
+    before = hashes(ws.data / "lake")
+    with pytest.raises(Unavailable, match="clear extract_feeds"):
+        validate_month(ws, slow)
+    assert before == hashes(ws.data / "lake")
+
+
+def test_a_shadow_run_of_an_issued_month_writes_beside_the_record(demo_source: Path, tmp_path: Path) -> None:
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    run_month(ws, "2021-12", effects="live")
+    before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
+    summary = run_month(ws, "2021-12", effects="shadow", run_id="shadow")
+    assert summary["area"] == "shadow"
+    assert summary["result"] == "unchanged"
+    assert before == (hashes(ws.data / "lake"), hashes(ws.data / "documents"))
+    assert (ws.data / "shadow" / "lake" / "statements" / "period=2021-12").exists()
+
+
+def test_older_months_after_a_newer_one_equal_a_backfill_from_the_start(demo_source: Path, tmp_path: Path) -> None:
+    datasets = ("transactions", "export_declarations", "account_decisions", "statements", "statement_lines")
+    forward = demo_workspace(demo_source, tmp_path / "forward")
+    for period in ("2021-07", "2021-08"):
+        run_month(forward, period)
+    backward = demo_workspace(demo_source, tmp_path / "backward")
+    run_month(backward, "2021-12", effects="live")
+    for period in ("2021-08", "2021-07"):
+        run_month(backward, period)
+    for period in ("2021-07", "2021-08"):
+        for dataset in datasets:
+            pd.testing.assert_frame_equal(read(forward, dataset, period), read(backward, dataset, period))
+    verify(backward)
+
+
+def test_six_shadow_months_twice_are_the_same_bytes(demo_source: Path, tmp_path: Path) -> None:
+    ws = demo_workspace(demo_source, tmp_path / "data")
+    months = ("2021-07", "2021-08", "2021-09")
+    for period in months:
+        run_month(ws, period)
+    before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
+    for period in months:
+        assert run_month(ws, period, run_id=f"again {period}")["result"] == "unchanged"
+    assert before == (hashes(ws.data / "lake"), hashes(ws.data / "documents"))
+    with ws.operations.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM carm_account_changes")).scalar_one() == 0
+    verify(ws)
+
+
+def test_late_rows_and_later_revisions_stand_in_the_next_month(tmp_path: Path) -> None:
+    ws = loaded(COMPLETE, tmp_path / "data")
+    run_month(ws, PERIOD)
+    earlier = {
+        path: digest for path, digest in hashes(ws.data / "lake").items() if "control_totals" not in path
+    }
+    published = read(ws, "transactions", PERIOD)
+    revised = published[published.is_counted & (published.revision == 1) & (published.kind == "B3")].iloc[0]
+    bn15 = revised.bn15
+    write_rows(
+        tmp_path / "more",
+        "transactions",
+        [
+            transaction("LATE-1", bn15, "2021-12-20", 12_345),
+            transaction("LATE-2", bn15, "2019-03-04", 1),
+            transaction("NEXT-1", bn15, "2022-01-03", 500),
+            transaction(
+                revised.transaction_id, bn15, "2022-01-04", 777, revision=2, activity_on=str(revised.activity_on)
+            ),
+        ],
+    )
+    load_folder(ws.source, tmp_path / "more", append=True)
+
+    run_month(ws, "2022-01")
+
+    lines = read(ws, "statement_lines", "2022-01").set_index(["transaction_id", "revision"])
+    assert lines.loc[("LATE-1", 1), "section"] == "late"
+    assert lines.loc[("LATE-2", 1), "section"] == "late"
+    assert lines.loc[(revised.transaction_id, 2), "section"] == "late"
+    assert lines.loc[("NEXT-1", 1), "section"] != "late"
+    assert lines.loc[("LATE-1", 1), "amount_cents"] == 12_345
+    assert lines.loc[(revised.transaction_id, 2), "amount_cents"] == 777 - revised.amount_cents
+    now = hashes(ws.data / "lake")
+    assert earlier == {path: now[path] for path in earlier}
+    verify(ws)
+
+
+@pytest.mark.parametrize(
+    ("change", "arrival", "effect"),
+    [
+        ("UPDATE transactions SET amount_cents = amount_cents + 5 WHERE transaction_id = :id", "drift", 5),
+        ("UPDATE transactions SET status = 'cancelled' WHERE transaction_id = :id", "drift", None),
+        ("DELETE FROM transactions WHERE transaction_id = :id", "vanished", None),
+    ],
+)
+def test_a_source_that_overwrites_rows_is_followed_by_revisions(
+    change: str, arrival: str, effect: int | None, tmp_path: Path
+) -> None:
+    ws = loaded(COMPLETE, tmp_path / "data")
+    extract_only(ws, PERIOD)
+    published = read(ws, "transactions", PERIOD)
+    row = published[published.is_counted & (published.revision == 1) & ~published.transaction_id.duplicated(False)]
+    row = row[(row.gst_cents == 0) & (row.customs_duty_cents == 0)].iloc[0]
+    assert row.amount_cents != 0
+    with ws.source.begin() as connection:
+        connection.execute(text(change), {"id": row.transaction_id})
+    write_rows(tmp_path / "more", "transactions", [transaction("NEXT-1", row.bn15, "2022-01-24", 500)])
+    load_folder(ws.source, tmp_path / "more", append=True)
+
+    extract_only(ws, "2022-01")
+
+    found = read(ws, "transactions", "2022-01").set_index("transaction_id").loc[row.transaction_id]
+    assert (found.origin, found.arrival, bool(found.is_late), found.version) == ("source_drift", arrival, True, 2)
+    assert found.effect_cents == (-row.amount_cents if effect is None else effect)
+    verify(ws)
+
+
+def test_a_row_that_is_mended_leaves_quarantine_as_a_late_row(tmp_path: Path) -> None:
+    ws = loaded(COMPLETE, tmp_path / "data")
+    extract_only(ws, PERIOD)
+    refused = read(ws, "quarantine", "2019-08").query("reason == 'unknown_kind'").iloc[0]
+    transaction_id = refused.row_key.rsplit("#", 1)[0]
+    with ws.source.begin() as connection:
+        connection.execute(
+            text("UPDATE transactions SET kind = 'B3' WHERE transaction_id = :id"), {"id": transaction_id}
+        )
+    write_rows(tmp_path / "more", "transactions", [transaction("NEXT-1", refused.bn15, "2022-01-24", 500)])
+    load_folder(ws.source, tmp_path / "more", append=True)
+    extract_only(ws, "2022-01")
+    found = read(ws, "transactions", "2022-01").set_index("transaction_id").loc[transaction_id]
+    assert (found.arrival, bool(found.is_late), found.effect_cents) == ("released", True, found.amount_cents)
+    released = read(ws, "quarantine_released", "2022-01")
+    assert [(refused.row_key, "published")] == list(zip(released.row_key, released.how, strict=True))
+    verify(ws)
+
+
+def test_an_item_that_moves_to_another_account_leaves_the_first(tmp_path: Path) -> None:
+    ws = loaded(COMPLETE, tmp_path / "data")
+    extract_only(ws, PERIOD)
+    accounts = read(ws, "accounts", PERIOD).bn15.tolist()
+    write_rows(
+        tmp_path / "more",
+        "transactions",
+        [
+            transaction("MOVES", accounts[0], "2022-01-02", 900),
+            transaction("MOVES", accounts[1], "2022-01-09", 950, revision=2, activity_on="2022-01-02"),
+        ],
+    )
+    load_folder(ws.source, tmp_path / "more", append=True)
+    extract_only(ws, "2022-01")
+    rows = read(ws, "transactions", "2022-01").query("transaction_id == 'MOVES'")
+    assert {accounts[0]: 0, accounts[1]: 950} == rows.groupby("bn15").effect_cents.sum().to_dict()
+    verify(ws)
+
+
+def test_a_feed_that_lacks_a_month_closes_nobody(tmp_path: Path) -> None:
+    ws = loaded(HAND_WRITTEN / "month_missing", tmp_path / "data")
+    run_month(ws, PERIOD)
+    decisions = read(ws, "account_decisions", PERIOD)
+    assert "close" not in set(decisions.action)
+    assert "coverage_incomplete" in set(decisions.reason)
+
+
+def test_too_many_bad_rows_stop_the_month_before_anything_is_published(tmp_path: Path) -> None:
+    folder = copy_of(COMPLETE, tmp_path / "csv")
+    bad = [transaction(f"BAD-{n}", bn15_of(CASES[0]), "2021-12-10", 1, kind="WRONG") for n in range(30)]
+    with (folder / "transactions.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.DictWriter(file, header_of("transactions"), restval="").writerows(bad)
+    ws = loaded(folder, tmp_path / "data")
+    with pytest.raises(DataError, match="more than the 5%"):
+        run_month(ws, PERIOD)
+    assert ws.lake().seals() == []
+
+
+def test_sqlite_and_postgresql_give_the_same_bytes(
+    demo_source: Path, postgresql_url: str, tmp_path: Path
+) -> None:
+    sqlite = demo_workspace(demo_source, tmp_path / "sqlite")
+    postgresql = new_workspace(tmp_path / "postgresql", postgresql_url)
+    fill_demo(postgresql.source, accounts=300)
+    for ws in (sqlite, postgresql):
+        run_month(ws, "2021-12", effects="live")
+    assert hashes(sqlite.data / "documents") == hashes(postgresql.data / "documents")
+    assert hashes(sqlite.data / "lake") == hashes(postgresql.data / "lake")
+    verify(postgresql)
