@@ -17,7 +17,8 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -33,7 +34,7 @@ from include.carm.calendar import ONE_DAY
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
 from include.database import read_snapshot
-from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
+from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
 
 if TYPE_CHECKING:
@@ -135,9 +136,7 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         return {"period": str(period), "state": "final", "rows": {}}
 
     counts: dict[str, int] = {}
-    with read_snapshot(ws.source) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SET LOCAL datestyle = 'ISO, YMD'"))
+    with source_snapshot(ws) as connection:
         present = _present_columns(connection)
         for feed in SNAPSHOT_FEEDS:
             counts[feed.name] = _extract_snapshot(connection, feed, present.get(feed.name), folder)
@@ -154,6 +153,28 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "moved": {name: months for name, months in plan.moved.items() if months},
         "rows": counts,
     }
+
+
+@contextmanager
+def source_snapshot(ws: Workspace) -> Iterator[Connection]:
+    """One consistent view of the source, in which a day reads as ISO text whatever the database."""
+    with read_snapshot(ws.source) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SET LOCAL datestyle = 'ISO, YMD'"))
+        yield connection
+
+
+def read_texts(connection: Connection, feed: Feed, wanted: Collection[str]) -> pa.Table:
+    """All rows of a snapshot feed as the texts that ``stage_*.sql`` reads, in memory.
+
+    Only the columns ``wanted`` are asked for; the others are NULL. Raises ``DataError`` as :func:`extract_month` does.
+    """
+    present = _required_columns(feed, _present_columns(connection).get(feed.name))
+    schema = _raw_schema(feed)
+    if not present:
+        return schema.empty_table()
+    result = _stream(connection, _select_texts(feed, [name for name in present if name in wanted]))
+    return pa.Table.from_batches(_batches(result, schema, "snapshot"), schema)
 
 
 def extracted_periods(lake: Lake) -> list[Period]:
@@ -207,17 +228,39 @@ def _require_columns(feed: Feed, present: list[str] | None) -> None:
         raise DataError(f"the source table {feed.name} lacks the column {missing[0]}: see docs for the columns")
 
 
-def _texts(feed: Feed, present: list[str]) -> list[sa.ColumnElement[Any]]:
+def _required_columns(feed: Feed, present: list[str] | None) -> list[str]:
+    """The columns of a snapshot feed, none where its table is absent: only the accounts must be there."""
+    if present is not None or feed is ACCOUNTS:
+        _require_columns(feed, present)
+    return present or []
+
+
+def _select_texts(feed: Feed, present: Collection[str]) -> sa.Select[Any]:
     # Everything is read as text: what the source holds must reach validation as it stands, dirty or not.
-    return [
-        sa.cast(sa.column(name), sa.Text).label(name) if name in present else sa.null().label(name)
-        for name in feed.columns
-    ]
+    texts = (sa.cast(sa.column(name), sa.Text).label(name) for name in feed.columns if name in present)
+    return sa.select(*texts).select_from(sa.table(feed.name))
 
 
 def _raw_schema(feed: Feed) -> pa.Schema:
     texts = [pa.field(name, pa.string()) for name in feed.columns]
     return pa.schema([pa.field("row_no", pa.int64()), pa.field("fetched_by", pa.string()), *texts])
+
+
+def _batches(
+    result: sa.CursorResult[Any], schema: pa.Schema, fetched_by: str, first_row: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query as texts, numbered from ``first_row``; a column that was not asked for is NULL."""
+    names = list(result.keys())
+    for rows in result.partitions(FETCH_ROWS):
+        columns = {
+            "row_no": pa.array(range(first_row, first_row + len(rows)), pa.int64()),
+            "fetched_by": pa.array([fetched_by] * len(rows), pa.string()),
+        }
+        for name, texts in zip(names, zip(*rows, strict=True), strict=True):
+            columns[name] = pa.array(texts, pa.string())
+        absent = pa.nulls(len(rows), pa.string())
+        yield pa.record_batch([columns.get(name, absent) for name in schema.names], schema=schema)
+        first_row += len(rows)
 
 
 class _RawFile:
@@ -229,13 +272,9 @@ class _RawFile:
         self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
 
     def add(self, result: sa.CursorResult[Any], fetched_by: str) -> None:
-        for rows in result.partitions(FETCH_ROWS):
-            columns = list(zip(*rows, strict=True))
-            numbers = pa.array(range(self.rows, self.rows + len(rows)), pa.int64())
-            texts = [pa.array(column, pa.string()) for column in columns]
-            tag = pa.array([fetched_by] * len(rows), pa.string())
-            self.writer.write_batch(pa.record_batch([numbers, tag, *texts], schema=self.schema))
-            self.rows += len(rows)
+        for batch in _batches(result, self.schema, fetched_by, self.rows):
+            self.writer.write_batch(batch)
+            self.rows += batch.num_rows
 
     def close(self) -> None:
         self.writer.close()
@@ -247,11 +286,9 @@ def _stream(connection: Connection, query: sa.Select[Any]) -> sa.CursorResult[An
 
 def _extract_snapshot(connection: Connection, feed: Feed, present: list[str] | None, folder: Path) -> int:
     raw = _RawFile(folder, feed)
-    if present is not None or feed.name == "accounts":
-        _require_columns(feed, present)
-        assert present is not None
-        query = sa.select(*_texts(feed, present)).select_from(sa.table(feed.name))
-        raw.add(_stream(connection, query), "snapshot")
+    columns = _required_columns(feed, present)
+    if columns:
+        raw.add(_stream(connection, _select_texts(feed, columns)), "snapshot")
     raw.close()
     log.info("%s: %d rows read", feed.name, raw.rows)
     return raw.rows
@@ -346,7 +383,7 @@ def _extract_ledger(
         log.info("%s: %s moved since extracted, compared row by row", feed.name, ", ".join(moved))
 
     raw = _RawFile(folder, feed)
-    query = sa.select(*_texts(feed, present)).select_from(sa.table(feed.name))
+    query = _select_texts(feed, present)
     posted = sa.column(feed.posted)
     for start, end in _ranges(ws, plan, moved):
         condition = posted <= _bind(connection, end)
