@@ -2,6 +2,9 @@
 
 A schema here is the promise that a reader of ``lake/<dataset>/period=P/data.parquet`` can rely on; publishing casts
 to it and refuses what does not fit. Money is ``int64`` cents, a day is ``date32``, a count is ``int64``.
+
+No dataset has an address, and so the distribution list is none: ``include.addresses`` reads them from the source. The
+one exception is ``quarantine``, which keeps a refused row as it was.
 """
 
 from __future__ import annotations
@@ -91,7 +94,6 @@ SCHEMAS: dict[str, pa.Schema] = {
         closed_on=_day,
         reinstated_on=_day,
         language=_text,
-        email=_text,
         province=_text,
         hold_reason=_text,
         hold_until=_day,
@@ -101,14 +103,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     "delegations": _schema(
         bn15=_text,
         account_key=_int,
-        email=_text,
         name=_text,
         role=_text,
         provider_bn9=_text,
         valid_from=_day,
         valid_to=_day,
     ),
-    "subscribers": _schema(email=_text, language=_text, subscribed_on=_day, unsubscribed_on=_day),
     "webinars": _schema(
         webinar_id=_text,
         revision=_int,

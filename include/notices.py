@@ -4,7 +4,9 @@ Two Dags write here and never over each other: the month's own run publishes the
 closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar); both have the same columns, and each
 replaces only the packs of its own kinds in ``documents/notices/period=P/``.
 
-An address is read, checked and turned into a keyed hash; it stands in no dataset, document, result or error.
+An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
+error. Only who passed validation is written to: addresses join to the accounts of the lake, and the entries of the
+distribution list that are in quarantine are left out.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include import engine
+from include.addresses import account_addresses, subscriber_entries
 from include.apply import applied_changes
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
@@ -145,6 +148,7 @@ def publish_notices(
         "statements": [lake.file("statements", period)],
         "account_decisions": [lake.file("account_decisions", period)],
         "account_changes": account_changes,
+        "account_addresses": account_addresses(ws, period),
     }
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         recipients = engine.run_table(con, "derive_account_notices", relations, {"is_live": is_live})
@@ -175,7 +179,7 @@ def publish_webinar_notices(
     no session to be offered gets no message.
 
     Returns what :func:`publish_notices` returns, and ``"sessions": {"offered": n, "cancelled": n, "unreadable": n}``
-    and ``"without_session": n``. Raises ``DataError`` when ``subscribers`` or ``webinars`` of the period was never
+    and ``"without_session": n``. Raises ``DataError`` when ``quarantine`` or ``webinars`` of the period was never
     sealed, ``UsageError`` for a hash key that is too short.
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
@@ -183,7 +187,8 @@ def publish_webinar_notices(
     hash_key = _checked_key(recipient_hash_key)
     relations: dict[str, engine.Relation] = {
         "webinars": [lake.file("webinars", period)],
-        "subscribers": [lake.file("subscribers", period)],
+        "quarantine": [lake.file("quarantine", period)],
+        "subscriber_entries": subscriber_entries(ws),
     }
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         sessions, states = _read_sessions(con, relations, coming)

@@ -1,4 +1,4 @@
-"""A sealed month in a folder of its own, with what the notices read; every row has one good default."""
+"""A month in a folder of its own: sealed datasets, and a source with the addresses; every row has one good default."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from include.carm.business_number import account_key
 from include.carm.period import Period
+from include.database import write_transaction
 from include.datasets import SCHEMAS
 from include.operations import migrate
+from include.source_schema import TABLES, create_tables
 from include.workspace import Workspace
 
 HASH_KEY = b"a key for the tests, of no account"
@@ -92,17 +94,36 @@ def webinar(webinar_id: str = "W1", starts_at: str = "2022-01-12T13:00:00-05:00"
 
 
 class Month:
-    """One statement month in ``folder``: seal what it holds, publish its notices, read them back."""
+    """One statement month in ``folder``: hold what it is about, publish its notices, read them back."""
 
     def __init__(self, folder: Path, period: str = "2021-12", effects: str = "shadow", area: str = "lake") -> None:
         self.folder, self.period = folder, Period.parse(period)
         self.ws = Workspace.open(folder)
         self.facts = {"period": period, "effects": effects, "area": area, "run_id": f"manual__{period}"}
         migrate(self.ws.apply_url)
-        for dataset in ("accounts", "statements", "account_decisions", "subscribers", "webinars"):
+        self.enter("accounts", [])
+        self.enter("subscribers", [])
+        for dataset in ("accounts", "statements", "account_decisions", "quarantine", "webinars"):
             self.seal(dataset, [])
 
+    def hold(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Let ``rows`` be all that the source has in ``table``, and let the month have published them."""
+        rows = list(rows)
+        self.enter(table, rows)
+        if table in SCHEMAS:
+            self.seal(table, rows)
+
+    def enter(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Let ``rows`` be all that the source has in ``table``."""
+        columns = TABLES[table].columns.keys()
+        with write_transaction(self.ws.source) as connection:
+            create_tables(connection, [table])
+            connection.execute(TABLES[table].delete())
+            if found := [{name: row.get(name) for name in columns} for row in rows]:
+                connection.execute(TABLES[table].insert(), found)
+
     def seal(self, dataset: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Let ``rows`` be the dataset of the month, as far as its columns go."""
         schema = SCHEMAS.get(dataset) or pa.schema(_READ[dataset])
         table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
         self.ws.lake().publish_and_seal(dataset, self.period, table, run_id="test")
