@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, insert, inspect, select
+from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, inspect, select
 from sqlalchemy.engine import Connection, Engine
 
 from include.database import read_snapshot
@@ -88,13 +88,13 @@ def table_columns(connection: Connection, name: str) -> set[str]:
 
 def insert_rows(connection: Connection, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert ``rows`` (a value a column; days as ISO text) into the source table ``name``, the fastest way there is."""
+    names = ", ".join(TABLES[name].c[column].name for column in columns)  # ours, never a name from outside
     driver = connection.connection.driver_connection
     assert driver is not None
     if connection.dialect.name == "sqlite":
-        statement = insert(TABLES[name]).compile(dialect=connection.dialect, column_keys=columns)
-        driver.executemany(str(statement), rows)
+        marks = ", ".join("?" * len(columns))
+        driver.executemany(f"INSERT INTO {name} ({names}) VALUES ({marks})", rows)  # noqa: S608
         return
-    names = ", ".join(TABLES[name].c[column].name for column in columns)  # ours, never a name from outside
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({names}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
