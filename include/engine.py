@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +21,8 @@ SQL_FOLDER = Path(__file__).parent / "sql"
 BATCH_ROWS = 122_880
 """Rows a batch: DuckDB's row group, so that a reader hands on what a scan produced."""
 
-Relation = Sequence[Path] | pa.Table | pa.RecordBatchReader
-Parameters = Mapping[str, Any]
+Relation: TypeAlias = Sequence[Path] | pa.Table | pa.RecordBatchReader
+Parameters: TypeAlias = Mapping[str, Any]
 
 # How source text is read: the same few rules wherever a statement stages a feed. What cannot be read is NULL, never
 # rounded, guessed or repaired.

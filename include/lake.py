@@ -46,7 +46,7 @@ _proved: dict[tuple[Path, str], tuple[int, int, int]] = {}
 
 
 def _is_sealed_file(path: Path, sha256: str) -> bool:
-    """Whether the file is the sealed one; a file that this process proved and nobody touched since is not read again."""
+    """Whether the file is the sealed one. One that this process proved, and nobody touched since, is not read again."""
     try:
         found = path.stat()
     except FileNotFoundError:

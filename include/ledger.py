@@ -467,9 +467,7 @@ def window_coverage(ws: Workspace, period: Period) -> pa.Table:
     window = [str(month) for month in ws.calendar.window(period)]
     known: dict[tuple[str, str], list[Any]] = {}
     with ws.operations.connect() as connection:
-        query = select(FEED_COVERAGE).where(
-            FEED_COVERAGE.c.known_in <= str(period), FEED_COVERAGE.c.period.in_(window)
-        )
+        query = select(FEED_COVERAGE).where(FEED_COVERAGE.c.known_in <= str(period), FEED_COVERAGE.c.period.in_(window))
         for row in connection.execute(query):
             known.setdefault((row.feed, row.period), []).append(row)
     rows = []
@@ -512,9 +510,7 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
             baseline = lake.file(f"baseline_{feed.name}", Period.parse(old_label))
             engine.register(con, "transaction_kinds", transaction_kinds_relation())
             staged = spill / f"{feed.name}.parquet"
-            write_parquet(
-                staged, engine.run(con, f"stage_baseline_{feed.name}", {f"baseline_{feed.name}": [baseline]})
-            )
+            write_parquet(staged, engine.run(con, f"stage_baseline_{feed.name}", {f"baseline_{feed.name}": [baseline]}))
             result = publish_feed(
                 ws,
                 lake,
@@ -570,4 +566,3 @@ def _extended_coverage(
 def no_ranges() -> pa.Table:
     """The relation ``moved`` of a run in which no older month moved."""
     return pa.table({"start_on": pa.array([], pa.date32()), "end_on": pa.array([], pa.date32())})
-

@@ -113,6 +113,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     folder = _pack_folder(ws, period, month["area"])
     packs = {_pack_name(shard): _find_pack(ws, month, folder, shard) for shard in shards}
     statements = _with_documents(lake, period, packs.values())
+    _require_gate(ws, period, statements)
     is_live = month["effects"] == "live"
     if is_live:
         with ws.operations.connect() as connection:
@@ -345,6 +346,22 @@ def _place_packs(folder: Path, packs: Mapping[str, Path]) -> None:
             f"cannot put the statements into {folder} ({error.strerror or error}): make room in the data folder, or "
             "make it writable, and run the month again"
         ) from error
+
+
+def _require_gate(ws: Workspace, period: Period, statements: pa.Table) -> None:
+    """The second gate: what is about to be issued must bear out its own arithmetic."""
+    from include.quality.gate import check
+
+    with engine.connect() as con:
+        result = check(
+            "statements",
+            engine.run(con, "stage_statements", {"statements": statements}),
+            docs_folder=ws.data / "data_docs",
+            run_name=str(period),
+            as_of=ws.calendar.as_of(period),
+        )
+    if result.table_failures:
+        raise DataError(" ".join(result.table_failures) + " Nothing was issued.")
 
 
 def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Table:

@@ -36,7 +36,7 @@ def status(ws: Workspace) -> dict[str, Any]:
                 "decisions": seals.get(("account_decisions", str(period))),
                 "statements": seals.get(("statements", str(period))),
                 "quarantined": seals.get(("quarantine", str(period))),
-                "plan": None if plan is None else {"hash": plan.plan_hash, "state": plan.state, "changes": plan.changes},
+                "plan": plan and {"hash": plan.plan_hash, "state": plan.state, "changes": plan.changes},
                 "issued": str(period) in issued,
                 "not_covered": {
                     row["feed"]: row["missing"].split(",")
@@ -92,9 +92,7 @@ def explain(ws: Workspace, bn15: str, period: Period | None = None) -> dict[str,
     decision = table.to_pylist()[0]
     facts = pq.read_table(lake.file("account_facts", month), filters=[("bn15", "=", number)]).to_pylist()[0]
     with ws.operations.connect() as connection:
-        query = select(ACCOUNT_CHANGES).where(
-            ACCOUNT_CHANGES.c.bn15 == number, ACCOUNT_CHANGES.c.period == str(month)
-        )
+        query = select(ACCOUNT_CHANGES).where(ACCOUNT_CHANGES.c.bn15 == number, ACCOUNT_CHANGES.c.period == str(month))
         changes = [dict(row) for row in connection.execute(query).mappings()]
     return {
         "period": str(month),
@@ -130,7 +128,8 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
         f"Dormant when the last of these is before {decision['cutoff_on']}",
     ]
     for row in facts["coverage"]:
-        lines.append(f"{row['feed']}: " + ("the whole window is covered" if row["covered"] else f"missing {row['missing']}"))
+        told = "the whole window is covered" if row["covered"] else f"missing {row['missing']}"
+        lines.append(f"{row['feed']}: {told}")
     if seen["has_open_quarantine"]:
         lines.append("A row of the account stands in quarantine")
     if facts["rule"]:

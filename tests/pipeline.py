@@ -35,9 +35,7 @@ def extract_only(
     from include.month import open_month
     from include.validate import validate_month
 
-    month = open_month(
-        ws, Period.parse(period), effects, run_id or f"test {period}", "manual", lambda other_run: False
-    )
+    month = open_month(ws, Period.parse(period), effects, run_id or f"test {period}", "manual", lambda other_run: False)
     extract_month(ws, month)
     counts = validate_month(ws, month)
     publish_activity(ws, month)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 COMPONENTS = (
     "customs_duty_cents",
@@ -77,7 +77,7 @@ class StatementLine(NamedTuple):
     @property
     def components(self) -> tuple[int, ...]:
         """The amounts of :data:`COMPONENTS`, in that order."""
-        return self[FIRST_COMPONENT : FIRST_COMPONENT + len(COMPONENTS)]
+        return cast(tuple[int, ...], self[FIRST_COMPONENT : FIRST_COMPONENT + len(COMPONENTS)])
 
 
 FIRST_COMPONENT = StatementLine._fields.index(COMPONENTS[0])
@@ -138,10 +138,10 @@ def build_statements(
     groups = groupby(lines, key=itemgetter(0))
     waiting = next(groups, None)
     for row in heads:
-        head = StatementHead._make(row)  # type: ignore[arg-type]
+        head = StatementHead._make(row)
         own: tuple[StatementLine, ...] = ()
         if waiting is not None and waiting[0] == head.bn15:
-            own = tuple(StatementLine._make(line) for _, line in waiting[1])  # type: ignore[arg-type]
+            own = tuple(StatementLine._make(line) for _, line in waiting[1])
             waiting = next(groups, None)
         if len(own) != head.line_count:
             raise ValueError(f"a statement of {head.period} has {len(own)} lines instead of {head.line_count}")
@@ -176,7 +176,7 @@ def render_csv(statement: Statement) -> bytes:
     for line in statement.lines:
         cells = list(line)
         for column in _TEXT_COLUMNS:
-            cells[column] = guard_formula(cells[column])
+            cells[column] = guard_formula(cast(str | None, cells[column]))
         writer.writerow((*account, *cells))
     return out.getvalue().encode()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from include.carm.period import Period
-from include.ledger import published_files
 from include.workspace import Workspace
 from tests.oracle.ledger_replay import Ledger, control_totals, months_of, replay, write_source
 from tests.pipeline import extract_only, new_workspace

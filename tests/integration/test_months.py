@@ -194,9 +194,7 @@ def test_six_shadow_months_twice_are_the_same_bytes(demo_source: Path, tmp_path:
 def test_late_rows_and_later_revisions_stand_in_the_next_month(tmp_path: Path) -> None:
     ws = loaded(COMPLETE, tmp_path / "data")
     run_month(ws, PERIOD)
-    earlier = {
-        path: digest for path, digest in hashes(ws.data / "lake").items() if "control_totals" not in path
-    }
+    earlier = {path: digest for path, digest in hashes(ws.data / "lake").items() if "control_totals" not in path}
     published = read(ws, "transactions", PERIOD)
     revised = published[published.is_counted & (published.revision == 1) & (published.kind == "B3")].iloc[0]
     bn15 = revised.bn15
@@ -315,9 +313,7 @@ def test_too_many_bad_rows_stop_the_month_before_anything_is_published(tmp_path:
     assert ws.lake().seals() == []
 
 
-def test_sqlite_and_postgresql_give_the_same_bytes(
-    demo_source: Path, postgresql_url: str, tmp_path: Path
-) -> None:
+def test_sqlite_and_postgresql_give_the_same_bytes(demo_source: Path, postgresql_url: str, tmp_path: Path) -> None:
     sqlite = demo_workspace(demo_source, tmp_path / "sqlite")
     postgresql = new_workspace(tmp_path / "postgresql", postgresql_url)
     fill_demo(postgresql.source, accounts=300)
