@@ -7,6 +7,7 @@ here does not import Airflow, so that a command beside Airflow reaches the same 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +34,24 @@ class ConnectionSettings:
     password: str | None = None
     port: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, conn_id: str, written: str) -> Self:
+        """Read what Airflow takes as a connection in one text: a JSON object, or a URI.
+
+        Raises ``UsageError`` for what is neither; the text itself may be secret and is not repeated.
+        """
+        if not written.lstrip().startswith("{"):
+            return cls.parse_uri(conn_id, written)
+        try:
+            fields = json.loads(written)
+            extra = fields.pop("extra", None) or {}
+            fields["extra"] = json.loads(extra) if isinstance(extra, str) else extra
+            return cls(conn_id, **fields)
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"connection {conn_id} is not written as Airflow reads it: see its guide to AIRFLOW_CONN_"
+            ) from error
 
     @classmethod
     def parse_uri(cls, conn_id: str, uri: str) -> Self:
@@ -107,7 +126,12 @@ class AirflowSettings:
         )
 
     def database_url(self, conn_id: str, data: Path | str) -> str:
-        """The URL behind a connection of the file; raises ``UsageError`` when the file does not have it."""
+        """The URL behind a connection: of the variable AIRFLOW_CONN_… where it is set, as in Airflow, else of the file.
+
+        Raises ``UsageError`` when neither has it.
+        """
+        if written := os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"):
+            return ConnectionSettings.parse(conn_id, written).database_url(data)
         if conn_id not in self.connections:
             raise UsageError(
                 f"{SETTINGS_FILE.name} has no connection {conn_id}: add it, as a sqlite or postgres connection"

@@ -38,10 +38,13 @@ class RunOutcome:
 
     def failure_lines(self) -> list[str]:
         """Why the run failed, a line a task, each followed by the place of its log."""
+        month = self.run["partition_key"]
         if not self.failures:
-            return [f"{self.run['dag_id']}: somebody marked the run as failed"]
+            return [f"{month} {self.run['dag_id']}: somebody marked the run as failed"]
         return [
-            line for failure in self.failures for line in (f"{failure.task}: {failure.line}", f"log: {failure.log}")
+            line
+            for failure in self.failures
+            for line in (f"{month} {failure.task}: {failure.line}", f"log: {failure.log}")
         ]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from include.carm import errors
 from include.carm.errors import CarmError
 
+LONGEST_FOREIGN_TEXT = 300
+
 # Errors that carry their own way out; of all others the reader must also know the kind.
 _PLAIN = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, CarmError)}
 
@@ -25,7 +27,7 @@ def error_line(log: Path) -> str | None:
             detail = details[0]
             text = " ".join(str(detail.get("exc_value", "")).split())
             kind = str(detail.get("exc_type", "error")).rpartition(".")[2]
-            last = text if kind in _PLAIN and text else f"{kind}: {text}".removesuffix(": ")
+            last = text if kind in _PLAIN and text else f"{kind}: {text[:LONGEST_FOREIGN_TEXT]}".removesuffix(": ")
         elif event.get("level") in ("error", "critical") and event.get("event"):
             last = last or " ".join(str(event["event"]).split())
     return last

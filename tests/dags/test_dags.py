@@ -1,0 +1,130 @@
+"""What every Dag keeps to. A red test here says what to write into the Dag file."""
+
+import ast
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from include.airflow_settings import AirflowSettings
+from include.carm.errors import DataError, Refused, Unavailable, UsageError
+from tests.dags.conftest import DAGS, serialised
+
+DAG_IDS = ("carm_month", "carm_webinar_notices")
+MAY_IMPORT_EARLY = ("__future__", "airflow", "collections", "datetime", "os", "pendulum", "run_context", "typing")
+
+
+@pytest.fixture(params=DAG_IDS)
+def dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
+    return dag_bag.dags[request.param]
+
+
+def test_every_dag_file_can_be_read_and_holds_one_dag_of_its_name(dag_bag):
+    assert dag_bag.import_errors == {}
+    assert sorted(dag_bag.dags) == sorted(DAG_IDS)
+    assert {dag_id: (DAGS / f"{dag_id}.py").exists() for dag_id in DAG_IDS} == dict.fromkeys(DAG_IDS, True)
+
+
+def test_a_dag_tells_the_person_on_call_what_to_do(dag):
+    for heading in ("What it does.", "Which month.", "May I run it again", "What can go wrong, and what to do."):
+        assert f"**{heading}" in dag.doc_md, f"write a paragraph '{heading}' into the docstring"
+    assert dag.description
+
+
+def test_every_task_has_an_owner_and_says_what_it_does(dag):
+    for task in dag.tasks:
+        assert task.owner == "carm"
+        assert task.python_callable.__doc__, f"write a docstring for {task.task_id}"
+    assert "carm" in dag.tags
+    assert len(dag.tags) > 1, "add a tag that says what the Dag is about"
+
+
+def test_one_month_at_a_time(dag):
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+
+
+@pytest.mark.parametrize("error", [DataError("bad"), Refused("not now"), UsageError("no such month")])
+def test_what_fails_again_is_not_tried_again(dag, error):
+    for task in dag.tasks:
+        assert task.retry_policy.evaluate(error, 1, 3).action.value == "fail"
+
+
+@pytest.mark.parametrize("error", [Unavailable("locked"), OSError("network"), KeyError("a fault of ours")])
+def test_everything_else_is_tried_again_with_growing_pauses(dag, error):
+    for task in dag.tasks:
+        if task.task_id != "watcher":
+            assert task.retry_policy.evaluate(error, 1, 3).action.value == "default"
+            assert task.retries >= 2
+            assert task.retry_exponential_backoff > 1
+
+
+def test_tasks_use_the_pools_that_the_settings_file_makes(dag):
+    pools = AirflowSettings.load().pools
+    assert {task.pool for task in dag.tasks if task.task_id != "watcher"} <= set(pools)
+    assert {name: slots for name, (slots, _) in pools.items()} == {"carm_database": 1, "carm_compute": 2}
+
+
+@pytest.mark.parametrize("period", [None, "2021-12", "1998-01"])
+@pytest.mark.parametrize("effects", ["auto", "live", "shadow"])
+def test_good_params_are_taken(dag, period, effects):
+    params = serialised(dag).params.deep_merge({"period": period, "effects": effects})
+    assert params.validate() == {"period": period, "effects": effects}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"period": period} for period in ("2021-13", "2021-00", "202112", "2021-12-25", 202112, "")),
+        *({"effects": effects} for effects in ("dry", "LIVE", None)),
+    ],
+)
+def test_wrong_params_are_refused(dag, wrong):
+    with pytest.raises(ValueError, match="Invalid input for param"):
+        serialised(dag).params.deep_merge(wrong).validate()
+
+
+def test_params_without_a_word_mean_the_partition_and_auto(dag):
+    assert dag.params.dump() == {"period": None, "effects": "auto"}
+
+
+# --- The schedule -----------------------------------------------------------------------------------------------
+
+
+def test_no_run_starts_by_itself(dag):
+    assert serialised(dag).next_dagrun_info(last_automated_run_info=None) is None
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_with_the_schedule_on_the_next_run_is_a_month(scheduled_dag_bag, dag_id):
+    run = serialised(scheduled_dag_bag.dags[dag_id]).next_dagrun_info(last_automated_run_info=None)
+    assert run.partition_key == run.run_after.in_timezone("America/Toronto").format("YYYY-MM")
+
+
+@pytest.mark.parametrize(("dag_id", "day"), [("carm_month", 25), ("carm_webinar_notices", 26)])
+def test_a_backfill_has_one_run_a_month_at_six_in_toronto_in_summer_and_winter(dag_bag, dag_id, day):
+    first, last = datetime(2021, 10, 1, tzinfo=UTC), datetime(2021, 12, 28, tzinfo=UTC)
+    runs = list(serialised(dag_bag.dags[dag_id]).iter_dagrun_infos_between(first, last))
+    assert [run.partition_key for run in runs] == ["2021-10", "2021-11", "2021-12"]
+    times = [run.run_after.in_timezone("America/Toronto") for run in runs]
+    assert [(time.day, time.hour) for time in times] == [(day, 6)] * 3
+    assert [run.run_after.in_timezone("UTC").hour for run in runs] == [10, 11, 11]
+
+
+# --- What a Dag file imports ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.name)
+def test_a_dag_file_imports_only_airflow_and_the_domain_when_it_is_read(file):
+    found = []
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        found += [name for name in names if not name.startswith(("include.carm.", *MAY_IMPORT_EARLY))]
+    assert found == [], "import the steps inside the tasks: every Dag file is read again and again"
+
+
+def test_what_is_no_dag_is_not_read_as_one():
+    ignored = (DAGS / ".airflowignore").read_text(encoding="utf-8").split()
+    assert {file.stem for file in DAGS.glob("*.py")} - set(DAG_IDS) == {"run_context"}
+    assert "run_context.py" in ignored

@@ -1,0 +1,103 @@
+"""What the Dags take from Airflow: the month of a run, what kind of run it is, and the databases behind it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from include.carm.errors import UsageError
+from include.carm.period import Period
+from tests.pipeline import new_workspace
+
+
+def context(
+    *, period: str | None = None, effects: str = "auto", partition_key: str | None = None, run_type: str = "manual"
+) -> dict[str, Any]:
+    """A task's context, as far as the Dags look at it."""
+    return {
+        "params": {"period": period, "effects": effects},
+        "dag_run": SimpleNamespace(partition_key=partition_key, run_type=run_type, run_id=f"{run_type}__1"),
+        "dag": SimpleNamespace(dag_id="carm_month"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("period", "partition_key", "expected"),
+    [
+        ("2021-12", None, Period(2021, 12)),
+        (None, "2021-11", Period(2021, 11)),
+        ("2021-12", "2021-11", Period(2021, 12)),  # what a person wrote goes first
+    ],
+)
+def test_the_month_is_the_parameter_else_the_partition(run_context, period, partition_key, expected):
+    assert run_context.period_of(context(period=period, partition_key=partition_key)) == expected
+
+
+@pytest.mark.parametrize("partition_key", [None, ""])
+def test_a_run_without_a_month_is_refused_with_the_way_out(run_context, partition_key):
+    with pytest.raises(UsageError, match=r"^this run has no period: trigger it with period=YYYY-MM$"):
+        run_context.period_of(context(partition_key=partition_key))
+
+
+def test_a_partition_that_is_no_month_is_refused(run_context):
+    with pytest.raises(UsageError, match="period '2021-13' is not a month"):
+        run_context.period_of(context(partition_key="2021-13"))
+
+
+@pytest.mark.parametrize(
+    ("run_type", "expected"),
+    [
+        ("scheduled", "scheduled"),
+        ("backfill", "backfill"),
+        ("manual", "manual"),
+        ("operator_triggered", "manual"),
+        ("asset_triggered", "manual"),
+        ("asset_materialization", "manual"),
+    ],
+)
+def test_only_the_schedule_makes_a_scheduled_run(run_context, run_type, expected):
+    from airflow.utils.types import DagRunType
+
+    for written in (run_type, DagRunType(run_type)):
+        facts = run_context.run_facts(context(run_type=written, effects="live"))
+        assert (facts["run_type"], facts["effects"]) == (expected, "live")
+
+
+@pytest.mark.parametrize(("found", "expected"), [(1, True), (0, False)])
+def test_a_run_is_active_while_it_is_queued_or_running(run_context, found, expected):
+    asked = []
+
+    def get_dr_count(dag_id: str, run_ids: list[str], states: list[str]) -> int:
+        asked.append((dag_id, run_ids, states))
+        return found
+
+    states = run_context.RunStates({**context(), "ti": SimpleNamespace(get_dr_count=get_dr_count)})
+    assert states.is_active("manual__1") is expected
+    assert asked == [("carm_month", ["manual__1"], ["queued", "running"])]
+
+
+def test_a_relative_database_lies_in_the_data_folder(run_context, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARM_DATA", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SOURCE", '{"conn_type": "sqlite", "host": "source.db"}')
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_APPLY", "postgres://writer:p%40ss@db.example:5433/ledger?sslmode=require")
+    workspace = run_context.open_workspace()
+    assert workspace.data == tmp_path
+    assert workspace.source_url == f"sqlite:///{tmp_path}/source.db"
+    assert workspace.apply_url == "postgresql://writer:p%40ss@db.example:5433/ledger?sslmode=require"
+
+
+def test_the_key_of_recipients_comes_from_the_mail_connection(run_context, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SMTP", '{"conn_type": "smtp", "extra": {"recipient_hash_key": "a long one"}}')
+    assert run_context.recipient_hash_key() == "a long one"
+
+
+def test_without_the_key_of_recipients_no_notice_is_written(run_context, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SMTP", '{"conn_type": "smtp"}')
+    with pytest.raises(UsageError, match="has no recipient_hash_key"):
+        run_context.recipient_hash_key()
+
+
+@pytest.mark.parametrize("effects", ["auto", "live", "shadow"])
+def test_a_dag_beside_the_month_writes_to_the_record_of_a_month_that_is_not_issued(run_context, tmp_path, effects):
+    month = run_context.unlocked_month(new_workspace(tmp_path), context(period="2021-12", effects=effects))
+    assert month == {"period": "2021-12", "effects": effects, "area": "lake", "run_id": "manual__1"}
