@@ -237,7 +237,9 @@ def _required_columns(feed: Feed, present: list[str] | None) -> list[str]:
 
 def _select_texts(feed: Feed, present: Collection[str]) -> sa.Select[Any]:
     # Everything is read as text: what the source holds must reach validation as it stands, dirty or not.
-    texts = (sa.cast(sa.column(name), sa.Text).label(name) for name in feed.columns if name in present)
+    texts: list[sa.ColumnElement[Any]] = [
+        sa.cast(sa.column(name), sa.Text).label(name) for name in feed.columns if name in present
+    ]
     return sa.select(*texts).select_from(sa.table(feed.name))
 
 
@@ -295,7 +297,8 @@ def _extract_snapshot(connection: Connection, feed: Feed, present: list[str] | N
 
 
 def _distinct_days(feed: LedgerFeed) -> sa.Select[Any]:
-    return sa.select(sa.cast(sa.column(feed.posted), sa.Text)).select_from(sa.table(feed.name)).distinct()
+    day: sa.ColumnElement[Any] = sa.cast(sa.column(feed.posted), sa.Text)
+    return sa.select(day).select_from(sa.table(feed.name)).distinct()
 
 
 def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[str | None, str, str, int, int]]:
@@ -307,7 +310,7 @@ def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[s
         whole = sa.cast(amount, sa.Integer)
         amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
     day = sa.cast(sa.column(feed.posted), sa.Text)
-    status = sa.column("status")
+    status: sa.ColumnElement[Any] = sa.column("status")
     query = (
         sa.select(day, kind, status, sa.func.count(), sa.func.coalesce(sa.func.sum(amount), 0))
         .select_from(sa.table(feed.name))
@@ -384,7 +387,7 @@ def _extract_ledger(
 
     raw = _RawFile(folder, feed)
     query = _select_texts(feed, present)
-    posted = sa.column(feed.posted)
+    posted: sa.ColumnElement[Any] = sa.column(feed.posted)
     for start, end in _ranges(ws, plan, moved):
         condition = posted <= _bind(connection, end)
         if start is not None:
