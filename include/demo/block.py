@@ -26,9 +26,9 @@ IMPORTER, EXPORTER, DUAL = 0, 1, 2
 PROGRAM_TYPES = ("importer", "exporter", "dual", "broker", None)
 
 # BN9s beginning with 0 have seven free digits; the first is left out, because nine zeros are no business number.
-_FIRMS = 9_999_999
-_FIRM_STRIDE = 6_180_338  # coprime to the count, so that every firm has its own number
-_FIRST_BROKER, _FIRST_STRANGER = 9_900_000, 9_950_000
+FIRMS = 9_999_999
+FIRM_STRIDE = 6_180_338  # coprime to the count, so that every firm has its own number
+FIRST_BROKER, _FIRST_STRANGER = 9_900_000, 9_950_000
 BROKERS = 40
 # Every 20th account is the second account of the firm that has the first of the twenty.
 _ACCOUNTS_OF_19_FIRMS = 20
@@ -130,7 +130,7 @@ class Block:
     @cached_property
     def siblings(self) -> tuple[Integers, Integers]:
         """Positions of the first and of the second account of each firm that has two in this block."""
-        second = np.flatnonzero(self.number % _ACCOUNTS_OF_19_FIRMS == _ACCOUNTS_OF_19_FIRMS - 1)
+        second = np.flatnonzero(firm_of(self.number)[1])
         return second - (_ACCOUNTS_OF_19_FIRMS - 1), second
 
     def with_event(self, event: str) -> Integers:
@@ -138,20 +138,27 @@ class Block:
         return np.flatnonzero(np.array([case.event == event for case in CASES])[self.case])
 
 
+def firm_of(number: Integers) -> tuple[Integers, Flags]:
+    """The firm of each account number, and whether the account is its second one."""
+    group, place = np.divmod(number, _ACCOUNTS_OF_19_FIRMS)
+    second = place == _ACCOUNTS_OF_19_FIRMS - 1
+    return group * (_ACCOUNTS_OF_19_FIRMS - 1) + np.where(second, 0, place), second
+
+
 def bn9_of(firm: int, offset: int) -> str:
     """The BN9 of firm number ``firm``: valid, with a leading zero, its own for each firm."""
-    return bn9_with_check_digit(f"0{(firm * _FIRM_STRIDE + offset) % _FIRMS + 1:07d}")
+    return bn9_with_check_digit(f"0{(firm * FIRM_STRIDE + offset) % FIRMS + 1:07d}")
 
 
 def firm_offset(world: World) -> int:
     """Where the world's BN9s begin, so that another seed has other firms."""
-    return int(world.draw.below("firm_offset", _FIRMS)[0])
+    return int(world.draw.below("firm_offset", FIRMS)[0])
 
 
 def broker_bn9s(world: World) -> list[str]:
     """The BN9s of the customs brokers, none of which has an account of its own."""
     offset = firm_offset(world)
-    return [bn9_of(_FIRST_BROKER + broker, offset) for broker in range(BROKERS)]
+    return [bn9_of(FIRST_BROKER + broker, offset) for broker in range(BROKERS)]
 
 
 def stranger_bn15s(world: World, count: int) -> list[str]:
@@ -165,9 +172,7 @@ def make_block(world: World, first: int) -> Block:
     number = np.arange(first, min(first + BLOCK_ACCOUNTS, world.accounts), dtype=np.int64)
     case = case_of(number)
     program = _draw_programs(world, number, case)
-    second = number % _ACCOUNTS_OF_19_FIRMS == _ACCOUNTS_OF_19_FIRMS - 1
-    firm = number // _ACCOUNTS_OF_19_FIRMS * (_ACCOUNTS_OF_19_FIRMS - 1)
-    firm += np.where(second, 0, number % _ACCOUNTS_OF_19_FIRMS)
+    firm, second = firm_of(number)
     offset = firm_offset(world)
     bn9 = [bn9_of(one, offset) for one in firm.tolist()]
     opened_on, active_from = _draw_opening(world, number, case)

@@ -25,7 +25,7 @@ FAULTS = (
 )  # fmt: skip
 """Each as likely; an account has at most one."""
 
-_OF_10000_ACCOUNTS = 1_350
+_OF_10000_ACCOUNTS = 2_050
 _LONG_AGO = 722_800  # 1979-12-13, before the first day that the ledger may name
 _NO_COMPONENTS: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
 

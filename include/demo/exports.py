@@ -24,7 +24,7 @@ _FAULTS = (
     "unknown_account", "identical_copy", "differing_copies", "no_id",
 )  # fmt: skip
 _OF_10000_ACCOUNTS = 1_000
-_SLICE_ROWS = 20_000
+SLICE_ROWS = 20_000
 
 Rows = dict[str, Integers]
 
@@ -147,8 +147,8 @@ def _as_tuples(bn15s: list[str], parts: list[Rows]) -> Iterator[list[tuple[Any, 
     keys = ("value", "status", "revision", "sequence", "letter", "owner", "reported_on")
     order = np.lexsort([rows[name] for name in keys])
     days = DayTexts()
-    for start in range(0, len(order), _SLICE_ROWS):
-        part = {name: values[order[start : start + _SLICE_ROWS]].tolist() for name, values in rows.items()}
+    for start in range(0, len(order), SLICE_ROWS):
+        part = {name: values[order[start : start + SLICE_ROWS]].tolist() for name, values in rows.items()}
         ids = [
             f"{_LETTERS[letter]}{owner:07d}{sequence:05d}" if letter else None
             for letter, owner, sequence in zip(part["letter"], part["owner"], part["sequence"], strict=True)
