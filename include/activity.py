@@ -42,9 +42,7 @@ def _publish_missing(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period:
         # The run's own month may have been extracted anew; the same rows leave its file as it is.
         if label > period or (label in known and label != period):
             continue
-        relations: dict[str, engine.Relation] = {
-            feed.name: lake.files(feed.name, [label]) for feed in LEDGER_FEEDS
-        }
+        relations: dict[str, engine.Relation] = {feed.name: lake.files(feed.name, [label]) for feed in LEDGER_FEEDS}
         reader = engine.run(con, "derive_activity", {**relations, "transaction_kinds": kinds})
         seals.append(lake.publish("activity", label, reader))
     for label in lake.periods("baseline_transactions"):

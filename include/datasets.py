@@ -57,7 +57,7 @@ _TRANSACTIONS = _schema(
     due_on=_day,
     status=_text,
     broker_bn9=_text,
-    **{component: _int for component in COMPONENTS},
+    **dict.fromkeys(COMPONENTS, _int),
     amount_cents=_int,
     **_LEDGER,
 )

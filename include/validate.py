@@ -82,9 +82,7 @@ def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
 class _Gate:
     """One run of the gate over everything that an extraction read."""
 
-    def __init__(
-        self, ws: Workspace, con: DuckDBPyConnection, plan: ExtractPlan, folder: Path, staging: Path
-    ) -> None:
+    def __init__(self, ws: Workspace, con: DuckDBPyConnection, plan: ExtractPlan, folder: Path, staging: Path) -> None:
         self.ws, self.con, self.plan, self.folder, self.staging = ws, con, plan, folder, staging
         self.period = Period.parse(plan.period)
         self.as_of = ws.calendar.as_of(self.period)
@@ -123,9 +121,7 @@ class _Gate:
         seals += publish_shared(lake, batch, extra, snapshot_quarantine=quarantined)
         seals += publish_control_totals(self.ws, lake, self.con, batch, self.plan, seals)
         reconciled = require_reconciled(self.con, lake, batch, self.folder)
-        seal_batch(
-            self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=coverage
-        )
+        seal_batch(self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=coverage)
         log.info("%s sealed: %d source rows reconciled, %s refused", self.period, reconciled, refused)
         return {
             "period": str(self.period),
@@ -232,9 +228,7 @@ class _Gate:
             batches = self._with_reversals(lake=self.ws.lake(), staged=staged, batches=batches)
         return staged, self._judge(feed, batches, staged)
 
-    def _with_reversals(
-        self, lake: Lake, staged: Path, batches: Iterator[pa.RecordBatch]
-    ) -> Iterator[pa.RecordBatch]:
+    def _with_reversals(self, lake: Lake, staged: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from include.ledger import published_files, register_published
 
         register_published(self.con, TRANSACTIONS, published_files(lake, TRANSACTIONS, self.plan.prior))
@@ -294,7 +288,5 @@ class _Gate:
             for batch in pq.ParquetFile(path).iter_batches():
                 for row in batch.filter(pc.is_in(batch.column("row_no"), value_set=wanted)).to_pylist():
                     payload = {name: row[name] for name in feed.columns}
-                    rows.append(
-                        {**first[row["row_no"]], "row_json": json.dumps(payload, ensure_ascii=False)}
-                    )
+                    rows.append({**first[row["row_no"]], "row_json": json.dumps(payload, ensure_ascii=False)})
         return pa.Table.from_pylist(rows, schema=INVALID_ROWS)
