@@ -258,6 +258,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             f"{plan['state']} ({summary['applied_changes']:,} applied). {plan['reason']}"
         )
     issued = "issued" if summary["issued"] else "not issued (shadow)"
-    lines.append(f"Statements are {issued}. Documents: {summary['places']['documents']}")
+    copy = ", this run's copy" if summary["area"] == "shadow" else ""
+    lines.append(f"Statements are {issued}. Documents{copy}: {summary['places']['documents']}")
     lines.append(f"Data: {summary['places']['lake']}  Data Docs: {summary['places']['data_docs']}")
     return lines

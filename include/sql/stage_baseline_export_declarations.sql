@@ -11,7 +11,8 @@ SELECT
         ORDER BY baseline_export_declarations.declaration_id, baseline_export_declarations.revision
     ) AS row_no,
     baseline_export_declarations.declaration_id AS item_id,
-    baseline_export_declarations.declaration_id || '#' || CAST(baseline_export_declarations.revision AS VARCHAR) AS row_key,
+    baseline_export_declarations.declaration_id || '#'
+    || CAST(baseline_export_declarations.revision AS VARCHAR) AS row_key,
     'EXPORT' AS kind,
     baseline_export_declarations.exported_on AS activity_on,
     baseline_export_declarations.reported_on AS posted_on,

@@ -49,18 +49,30 @@ typed AS (
         whole_number(raw.interest_cents) AS interest_cents,
         whole_number(raw.amount_cents) AS amount_cents,
         CASE
-            WHEN raw.revision IS NOT NULL AND whole_number(raw.revision) IS NULL THEN 'revision'
-            WHEN raw.customs_duty_cents IS NOT NULL AND whole_number(raw.customs_duty_cents) IS NULL THEN 'customs_duty_cents'
-            WHEN raw.excise_duty_cents IS NOT NULL AND whole_number(raw.excise_duty_cents) IS NULL THEN 'excise_duty_cents'
-            WHEN raw.excise_tax_cents IS NOT NULL AND whole_number(raw.excise_tax_cents) IS NULL THEN 'excise_tax_cents'
-            WHEN raw.gst_cents IS NOT NULL AND whole_number(raw.gst_cents) IS NULL THEN 'gst_cents'
-            WHEN raw.anti_dumping_cents IS NOT NULL AND whole_number(raw.anti_dumping_cents) IS NULL THEN 'anti_dumping_cents'
-            WHEN raw.countervailing_cents IS NOT NULL AND whole_number(raw.countervailing_cents) IS NULL THEN 'countervailing_cents'
-            WHEN raw.surtax_cents IS NOT NULL AND whole_number(raw.surtax_cents) IS NULL THEN 'surtax_cents'
-            WHEN raw.safeguard_cents IS NOT NULL AND whole_number(raw.safeguard_cents) IS NULL THEN 'safeguard_cents'
-            WHEN raw.provincial_tax_cents IS NOT NULL AND whole_number(raw.provincial_tax_cents) IS NULL THEN 'provincial_tax_cents'
-            WHEN raw.interest_cents IS NOT NULL AND whole_number(raw.interest_cents) IS NULL THEN 'interest_cents'
-            WHEN raw.amount_cents IS NOT NULL AND whole_number(raw.amount_cents) IS NULL THEN 'amount_cents'
+            WHEN raw.revision IS NOT NULL AND whole_number(raw.revision) IS NULL
+                THEN 'revision'
+            WHEN raw.customs_duty_cents IS NOT NULL AND whole_number(raw.customs_duty_cents) IS NULL
+                THEN 'customs_duty_cents'
+            WHEN raw.excise_duty_cents IS NOT NULL AND whole_number(raw.excise_duty_cents) IS NULL
+                THEN 'excise_duty_cents'
+            WHEN raw.excise_tax_cents IS NOT NULL AND whole_number(raw.excise_tax_cents) IS NULL
+                THEN 'excise_tax_cents'
+            WHEN raw.gst_cents IS NOT NULL AND whole_number(raw.gst_cents) IS NULL
+                THEN 'gst_cents'
+            WHEN raw.anti_dumping_cents IS NOT NULL AND whole_number(raw.anti_dumping_cents) IS NULL
+                THEN 'anti_dumping_cents'
+            WHEN raw.countervailing_cents IS NOT NULL AND whole_number(raw.countervailing_cents) IS NULL
+                THEN 'countervailing_cents'
+            WHEN raw.surtax_cents IS NOT NULL AND whole_number(raw.surtax_cents) IS NULL
+                THEN 'surtax_cents'
+            WHEN raw.safeguard_cents IS NOT NULL AND whole_number(raw.safeguard_cents) IS NULL
+                THEN 'safeguard_cents'
+            WHEN raw.provincial_tax_cents IS NOT NULL AND whole_number(raw.provincial_tax_cents) IS NULL
+                THEN 'provincial_tax_cents'
+            WHEN raw.interest_cents IS NOT NULL AND whole_number(raw.interest_cents) IS NULL
+                THEN 'interest_cents'
+            WHEN raw.amount_cents IS NOT NULL AND whole_number(raw.amount_cents) IS NULL
+                THEN 'amount_cents'
             WHEN raw.activity_on IS NOT NULL AND iso_day(raw.activity_on) IS NULL THEN 'activity_on'
             WHEN raw.posted_on IS NOT NULL AND iso_day(raw.posted_on) IS NULL THEN 'posted_on'
             WHEN raw.due_on IS NOT NULL AND iso_day(raw.due_on) IS NULL THEN 'due_on'
