@@ -21,7 +21,7 @@ from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.decide import publish_decisions, publish_plan
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
-from tests.decide.accounts import AS_OF, LONG_AGO, an_account, bn15_of
+from tests.decide.accounts import AS_OF, LONG_AGO, account_facts, an_account, bn15_of
 from tests.decide.month import ACCOUNTS, AFTER_DECEMBER, DECEMBER, Register, month_of
 
 DAY = timedelta(days=1)
@@ -184,6 +184,15 @@ def test_the_month_made_again_after_it_was_applied_is_the_same_plan_and_changes_
     assert after == register.everything()
 
 
+def test_an_applied_plan_stays_applied_whatever_becomes_of_the_decisions(register: Register) -> None:
+    plan_hash = plan(register)
+    first = apply(register, plan_hash)
+    after = register.everything()
+    register.ws.lake().path("account_decisions", DECEMBER).unlink()
+    assert {**first, "changed_now": 0} == apply(register, plan_hash)
+    assert after == register.everything()
+
+
 def test_a_plan_without_changes_is_applied_too(register: Register) -> None:
     register.fill([ACTIVE])
     before = register.versions()
@@ -272,6 +281,17 @@ def test_a_later_period_that_is_only_planned_does_not_stand_in_the_way(register:
     plan(register, period=january)
     plan(register, period=january, effects="shadow")
     assert 3 == apply(register, december)["applied"]
+
+
+def test_a_second_plan_of_a_period_changes_only_who_was_not_changed_yet(register: Register) -> None:
+    apply(register, plan(register))
+    after = register.versions()
+    register.seal_facts(account_facts([*WORLD[:3], DORMANT]))
+    # Such a plan is held; a person who lets it pass makes it ready.
+    result = apply(register, plan(register))
+    assert (1, 3) == (result["applied"], result["dropped"])
+    assert ["open", "closed"] == [row["status"] for row in register.versions(ACTIVE_BN15)]
+    assert after[:-1] == register.versions()[:-2]
 
 
 def facts_again(register: Register) -> Any:
