@@ -1,0 +1,168 @@
+"""Whole months through a real Airflow: its own processes, a demo source, and a person who is hasty or unlucky.
+
+Each start of Airflow costs a quarter of a minute, so the tests go one after the other over one data folder, as somebody
+at a terminal would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.database import connect_engine
+from include.demo import fill_demo
+from tests.pipeline import hashes
+
+pytestmark = pytest.mark.xdist_group("local_airflow")
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 300
+
+
+def start(data: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "include.local_airflow", *words, "--data", str(data)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(data: Path, *words: str) -> tuple[int, list[str]]:
+    """Exit code and lines of one command."""
+    command = start(data, *words)
+    output, _ = command.communicate(timeout=PATIENCE_SECONDS)
+    return command.returncode, output.splitlines()
+
+
+def read_until(command: subprocess.Popen[str], word: str) -> list[str]:
+    assert command.stdout is not None
+    lines = []
+    for line in command.stdout:
+        lines.append(line)
+        if word in line:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+def started_processes(data: Path) -> list[psutil.Process]:
+    """Airflow's processes that work for this data folder."""
+    written = json.loads((data / "airflow" / "processes.json").read_text())
+    sessions = {pid for pid, _ in written}
+    return [psutil.Process(pid) for pid in psutil.pids() if _session(pid) in sessions]
+
+
+def wait_for_processes(data: Path, least: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (data / "airflow" / "processes.json").exists() or len(started_processes(data)) < least:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder whose source is a small demo world with a short past: what is computed is proved elsewhere."""
+    folder = tmp_path_factory.mktemp("data")
+    fill_demo(connect_engine(f"sqlite:///{folder / 'source.db'}", create=True), accounts=300, months=8)
+    yield folder
+    left = folder / "airflow" / "processes.json"
+    assert not left.exists(), "a command left processes behind"
+
+
+def test_a_run_whose_scheduler_is_killed_fails_with_one_line(data):
+    command = start(data, "run", "--period", "2021-12")
+    read_until(command, "open_month")
+    processes = started_processes(data)
+    scheduler = next(process for process in processes if "scheduler" in process.cmdline())
+    scheduler.kill()
+    output, _ = command.communicate(timeout=PATIENCE_SECONDS)
+    *_, complaint, result = output.splitlines()
+    assert complaint.startswith("Airflow's scheduler was killed by signal 9 in the middle of the work: give the same")
+    assert (result, command.returncode) == ("RESULT: failed", 1)
+    psutil.wait_procs(processes, timeout=10)
+    assert [process for process in processes if process.is_running() and process.status() != "zombie"] == []
+
+
+def test_the_same_command_again_completes_the_month(data):
+    code, lines = run(data, "run", "--period", "2021-12")
+    assert (lines[-1], code) == ("RESULT: done", 0), "\n".join(lines)
+    assert any("was interrupted earlier: marked as failed" in line for line in lines)
+    assert any("Statement month 2021-12" in line for line in lines)
+    assert any("publish_webinar_notices" in line for line in lines)
+
+
+def test_what_a_run_leaves_is_for_its_owner_alone(data):
+    open_to_others = [path for path in data.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert open_to_others == []
+
+
+def test_a_second_run_of_the_last_complete_month_changes_nothing(data):
+    before = hashes(data / "lake") | hashes(data / "documents")
+    code, lines = run(data, "run")
+    assert (lines[-1], code) == ("RESULT: unchanged", 0), "\n".join(lines)
+    assert hashes(data / "lake") | hashes(data / "documents") == before
+
+
+def test_a_run_that_is_stopped_by_hand_stops_everything_it_started(data):
+    command = start(data, "run")
+    read_until(command, "starting Airflow")
+    wait_for_processes(data, 3)
+    processes = started_processes(data)
+    began = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    output, _ = command.communicate(timeout=PATIENCE_SECONDS)
+    assert (output.splitlines()[-1], command.returncode) == ("RESULT: failed", 130)
+    assert time.monotonic() - began < 30
+    assert [process for process in processes if process.is_running() and process.status() != "zombie"] == []
+
+
+def test_a_backfill_runs_its_months_in_order_and_again_without_a_difference(data):
+    words = ("backfill", "--from-period", "2021-10", "--to-period", "2021-11")
+    code, lines = run(data, *words)
+    assert (lines[-1], code) == ("RESULT: done", 0), "\n".join(lines)
+    months = [line.split()[3] for line in lines if line.endswith(("carm_month 2021-10", "carm_month 2021-11"))]
+    assert months == ["2021-10", "2021-11"]
+    assert all("effects shadow, 0 changes applied" in line for line in lines if line.startswith("2021-1"))
+    before = hashes(data / "lake")
+    code, lines = run(data, *words)
+    assert (lines[-1], code) == ("RESULT: unchanged", 0), "\n".join(lines)
+    assert hashes(data / "lake") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["run", "--period", "2021-13"], 2, "period '2021-13' is not a month: write YYYY-MM, for example 2021-12"),
+        (["run", "--effects", "dry"], 2, "effects 'dry' are unknown: write EFFECTS=auto, live or shadow"),
+        (["run", "--port", "eighty"], 2, "port 'eighty' is not a port: write a number from 1 to 65535"),
+        (["run", "--from", "/no/such/folder"], 2, "/no/such/folder"),
+        (["backfill"], 2, "a backfill needs its months: make backfill FROM_PERIOD=2021-07 TO_PERIOD=2021-12"),
+        (
+            ["backfill", "--from-period", "2021-12", "--to-period", "2021-07"],
+            2,
+            "FROM_PERIOD 2021-12 comes after TO_PERIOD 2021-07: exchange them",
+        ),
+    ],
+)
+def test_a_slip_is_answered_in_one_line(data, words, code, complaint):
+    found, lines = run(data, *words)
+    told = [line for line in lines if complaint in line]
+    assert (len(told), lines[-1], found) == (1, "RESULT: failed", code), "\n".join(lines)
+    assert not any("Traceback" in line for line in lines)
