@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import func, select
+
 from include import engine
 from include.carm.period import Period
 from include.extract import open_quarantine_relations
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
 from include.ledger import published_files
+from include.operations_schema import FEED_COVERAGE
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -72,11 +75,21 @@ def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: P
         engine.register(con, f"published_{feed.name}", published[f"published_{feed.name}"], like=feed.name)
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
     engine.create_table(con, "exact_activity", "select_last_activity", None, as_of)
-    # A refused account row speaks of its own month only; refused ledger rows stay until they are mended.
-    for relation_name, relation in open_quarantine_relations(lake, up_to).items():
+    # A refused account row speaks of its own month only; refused ledger rows stay until they are mended. One without
+    # a date stands in the month of the run that read it, and is a gap for every month that this run loaded.
+    for relation_name, relation in open_quarantine_relations(lake, max(up_to, _observed_in(ws, period))).items():
         engine.register(con, relation_name, relation)
     engine.create_table(con, "open_quarantine", "select_open_ledger_quarantine")
     engine.register(con, "accounts", [lake.file("accounts", period)])
     return engine.run(
-        con, "derive_account_facts", None, {"window_start": ws.calendar.start(ws.calendar.window(period)[0])}
+        con, "derive_account_facts", None, {"window_start": ws.calendar.start(ws.calendar.window(period)[0]), **as_of}
     )
+
+
+def _observed_in(ws: Workspace, period: Period) -> str:
+    """The month of the run that read the month's rows: later than the month itself, when a first run loaded it."""
+    query = select(func.max(FEED_COVERAGE.c.observed_in)).where(
+        FEED_COVERAGE.c.period == str(period), FEED_COVERAGE.c.known_in == str(period)
+    )
+    with ws.operations.connect() as connection:
+        return connection.execute(query).scalar() or str(period)

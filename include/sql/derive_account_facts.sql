@@ -2,7 +2,7 @@
 -- Grain: one row per account with a version valid on the month's last day.
 -- Reads: accounts, activity, baseline, exact_activity, doubtful, open_quarantine
 -- Writes: account_facts
--- Parameters: $window_start (date)
+-- Parameters: $window_start (date), $as_of (date)
 -- Rerun: same inputs give the same rows in the same order.
 WITH placed AS (
     SELECT
@@ -43,7 +43,7 @@ totals AS (
 gaps AS (
     SELECT DISTINCT open_quarantine.bn15
     FROM open_quarantine
-    WHERE open_quarantine.posted_on IS NULL OR open_quarantine.posted_on >= $window_start
+    WHERE open_quarantine.posted_on IS NULL OR open_quarantine.posted_on BETWEEN $window_start AND $as_of
 )
 
 SELECT
