@@ -226,7 +226,8 @@ def _explain_sqlite(error: sqlite3.Error, name: str, engine: Engine) -> CarmErro
 
 def _explain_postgresql(error: Any, name: str) -> CarmError | None:
     state = error.sqlstate or ""
-    if state.startswith(("08", "28", "3D", "57P")) or (not state and type(error).__name__ in _CONNECTION_ERRORS):
+    # A connection that was never made has no state: whatever was wrong, the URL is where to look.
+    if state.startswith(("08", "57P")) or (not state and type(error).__name__ in _CONNECTION_ERRORS):
         return Unavailable(
             f"{name} cannot be reached: check that it runs, and the host, port, name, user and password of its URL"
         )

@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,9 @@ def test_readers_of_sqlite_do_not_wait_for_a_writer(sqlite_url: str) -> None:
         assert count(engine) == 0
 
 
-def test_a_missing_sqlite_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
-    engine = connect_engine(f"sqlite:///{tmp_path / 'nothing' / 'source.db'}")
+@pytest.mark.parametrize("place", ["source.db", "nothing/source.db"])
+def test_a_missing_sqlite_file_is_an_error_and_is_not_made(tmp_path: Path, place: str) -> None:
+    engine = connect_engine(f"sqlite:///{tmp_path / place}")
     with pytest.raises(
         Unavailable, match=r"there is no database at .*: fill one with `carm demo` or `carm load FOLDER`"
     ):
@@ -133,6 +135,7 @@ def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "what? a folder" / "source#1%20.db"
     url = URL.create("sqlite", database=str(path)).render_as_string()
     write(connect_engine(url, create=True), "CREATE TABLE numbers (number BIGINT)")
+    assert [path.stat().st_size > 0, *tmp_path.rglob("*")] == [True, path.parent, path]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -190,6 +193,15 @@ def test_a_database_that_the_server_has_not_is_named(postgresql_url: str) -> Non
     url = re.sub(r"/test_\d+\?", "/elsewhere?", postgresql_url)
     with pytest.raises(Unavailable, match=r"PostgreSQL database elsewhere on .* cannot be reached"):
         connect_engine(url).connect()
+
+
+def test_a_connection_that_the_server_ends_is_a_server_that_cannot_be_reached(postgresql_url: str) -> None:
+    engine = connect_engine(postgresql_url)
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+    with suppress(Unavailable), read_snapshot(engine) as connection:
+        read(connect_engine(postgresql_url), end)
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            connection.execute(text("SELECT 1"))
 
 
 @pytest.mark.parametrize(
