@@ -6,7 +6,6 @@ import os
 import re
 import sqlite3
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +194,16 @@ def test_a_database_that_the_server_has_not_is_named(postgresql_url: str) -> Non
         connect_engine(url).connect()
 
 
-def test_a_connection_that_the_server_ends_is_a_server_that_cannot_be_reached(postgresql_url: str) -> None:
-    engine = connect_engine(postgresql_url)
+def read_while_cut_off(url: str) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-    with suppress(Unavailable), read_snapshot(engine) as connection:
-        read(connect_engine(postgresql_url), end)
-        with pytest.raises(Unavailable, match="cannot be reached"):
-            connection.execute(text("SELECT 1"))
+    with read_snapshot(connect_engine(url)) as connection:
+        read(connect_engine(url), end)
+        connection.execute(text("SELECT 1"))
+
+
+def test_a_connection_that_the_server_ends_is_a_server_that_cannot_be_reached(postgresql_url: str) -> None:
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        read_while_cut_off(postgresql_url)
 
 
 @pytest.mark.parametrize(
