@@ -195,9 +195,10 @@ def _refuse_other_rows(
     hashes: dict[str, str],
     known: dict[tuple[str, str], int],
 ) -> None:
-    if known and known.keys() == set(hashes.items()):
-        return
     filled = filled_tables(connection)
+    is_same = bool(known) and known.keys() == set(hashes.items())
+    if is_same and (filled or not any(known.values())):
+        return
     if filled:
         what = "the demo world" if read_demo_world(connection) else f"other rows ({', '.join(filled)})"
         raise Refused(

@@ -221,6 +221,18 @@ def test_a_source_without_rows_takes_other_files(engine: Engine, tmp_path: Path)
     assert not is_empty(engine)
 
 
+@pytest.mark.parametrize("other", [{}, {"webinars": csv_text("webinars", {})}], ids=["same files", "one more"])
+def test_files_whose_rows_somebody_deleted_are_loaded_again(
+    engine: Engine, tmp_path: Path, other: dict[str, str]
+) -> None:
+    transactions = csv_text("transactions", {})
+    load_folder(engine, write_folder(tmp_path / "first", transactions=transactions))
+    with write_transaction(engine) as connection:
+        connection.execute(TABLES["transactions"].delete())
+    assert load_folder(engine, write_folder(tmp_path / "second", transactions=transactions, **other)).changed
+    assert counts(engine)["transactions"] == 1
+
+
 def test_append_adds_rows_and_the_first_folder_is_still_known(engine: Engine, tmp_path: Path) -> None:
     first = write_folder(tmp_path / "first", transactions=csv_text("transactions", {}))
     load_folder(engine, first)
