@@ -101,6 +101,11 @@ def problems(engine: Engine, folder: Path, *, append: bool = False) -> list[str]
             id="line too long",
         ),
         pytest.param(
+            HEADER + GOOD + "x," * LONGEST_LINE + "\n",
+            ["line 3: is too long (a field holds at most 131072 characters): is a double quote missing?"],
+            id="line of many fields too long",
+        ),
+        pytest.param(
             HEADER.replace("\n", "\r") + GOOD,
             ["line 1: holds a lone carriage return: end lines with LF or CRLF"],
             id="lines end with CR",
