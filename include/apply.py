@@ -174,22 +174,32 @@ def _is_planned(version: FromClause, plan: Row[Any]) -> ColumnElement[bool]:
 
 
 def _drop_moved(connection: Connection, plan: Row[Any]) -> None:
-    """Mark the changes whose account is not, or not only, in the version that the plan looked at."""
+    """Mark the changes whose account is not, or not only, in the version that the plan looked at.
+
+    Identical copies of that version are one version; copies that differ in any column are not.
+    """
     planned = ACCOUNTS.alias("planned")
     other = ACCOUNTS.alias("other")
     is_there = exists().where(planned.c.bn15 == ACCOUNT_CHANGES.c.bn15, _is_planned(planned, plan))
     is_changed = exists().where(
         other.c.bn15 == ACCOUNT_CHANGES.c.bn15,
         or_(
-            other.c.valid_from > ACCOUNT_CHANGES.c.valid_from,
+            other.c.valid_from >= ACCOUNT_CHANGES.c.valid_from,
             other.c.valid_to.is_(None),
             other.c.valid_to > plan.effective_on,
         ),
         ~_is_planned(other, plan),
     )
+    is_ambiguous = exists().where(
+        planned.c.bn15 == ACCOUNT_CHANGES.c.bn15,
+        other.c.bn15 == ACCOUNT_CHANGES.c.bn15,
+        _is_planned(planned, plan),
+        _is_planned(other, plan),
+        or_(*(planned.c[column.name].is_distinct_from(other.c[column.name]) for column in ACCOUNTS.columns)),
+    )
     connection.execute(
         update(ACCOUNT_CHANGES)
-        .where(ACCOUNT_CHANGES.c.plan_hash == plan.plan_hash, or_(~is_there, is_changed))
+        .where(ACCOUNT_CHANGES.c.plan_hash == plan.plan_hash, or_(~is_there, is_changed, is_ambiguous))
         .values(outcome="dropped", outcome_reason=MOVED, new_version=null())
     )
 
@@ -251,6 +261,6 @@ def _require_one_successor(connection: Connection, plan: Row[Any]) -> int:
     if wrong:
         raise DataError(
             f"{wrong:,} accounts would not have exactly one version from {plan.effective_on} on: nothing was changed; "
-            "look for differing copies of a version in the accounts"
+            "look for a trigger or a rule of the database that writes accounts by itself"
         )
     return int(applied)

@@ -24,11 +24,15 @@ BATCH_ROWS = 122_880
 Relation: TypeAlias = Sequence[Path] | pa.Table | pa.RecordBatchReader
 Parameters: TypeAlias = Mapping[str, Any]
 
+LARGEST_NUMBER = 10**16
+"""What is larger in the source is unreadable: a hundred million million dollars, and sums of it still fit."""
+
 # How source text is read: the same few rules wherever a statement stages a feed. What cannot be read is NULL, never
 # rounded, guessed or repaired.
 MACROS = (
     "CREATE TEMP MACRO whole_number(x) AS "
-    "CASE WHEN CAST(try_cast(x AS BIGINT) AS VARCHAR) = x THEN try_cast(x AS BIGINT) END",
+    "CASE WHEN CAST(try_cast(x AS BIGINT) AS VARCHAR) = x "
+    f"AND try_cast(x AS BIGINT) BETWEEN -{LARGEST_NUMBER} AND {LARGEST_NUMBER} THEN try_cast(x AS BIGINT) END",
     "CREATE TEMP MACRO iso_day(x) AS "
     "CASE WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00(\\.0+)?)?') AND x >= '0001' "
     "THEN try_cast(substr(x, 1, 10) AS DATE) END",

@@ -107,17 +107,15 @@ def last_complete_period(ws: Workspace) -> Period:
 
     Raises ``DataError`` when the source has no posting at all, or none that completes a month.
     """
-    days: list[date] = []
-    with read_snapshot(ws.source) as connection:
-        for feed in LEDGER_FEEDS:
-            if sa.inspect(connection).has_table(feed.name):
-                found = (readable_day(text) for (text,) in connection.execute(_distinct_days(feed)))
-                days += [day for day in found if day is not None]
-    newest = max(days, default=None)
-    if newest is None:
+    days = _posting_days(ws)
+    if not days:
         raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
-    period = ws.calendar.period_of(newest)
-    return period if ws.calendar.end(period) <= newest else period.previous()
+    # The newest month that holds postings itself: a single date far ahead is a slip, not a calendar.
+    for day in reversed(days):
+        period = ws.calendar.period_of(day)
+        if ws.calendar.end(period) <= days[-1]:
+            return period
+    return ws.calendar.period_of(days[0]).previous()
 
 
 def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +128,7 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lake = ws.lake()
+    _require_month_in_source(ws, lake, period)
     plan = _plan(ws, lake, period)
     if plan is None:
         log.info("%s has its extract already; an issued or built-upon month has one for ever", period)
@@ -309,6 +308,8 @@ def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[s
         # SQLite keeps what it is given: only what reads as a whole number counts, as in staging.
         whole = sa.cast(amount, sa.Integer)
         amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
+    # Beyond this an amount is unreadable to `whole_number` too: a sum of such amounts fits no integer.
+    amount = sa.case((amount.between(-engine.LARGEST_NUMBER, engine.LARGEST_NUMBER), amount), else_=0)
     day = sa.cast(sa.column(feed.posted), sa.Text)
     status: sa.ColumnElement[Any] = sa.column("status")
     query = (
@@ -374,41 +375,53 @@ def _extract_ledger(
         counted = totals[(posted_period(ws, day), kind, status)]
         counted[0] += rows
         counted[1] += total
-    if feed is TRANSACTIONS:
-        _require_month_in_source(ws, period, first_day, newest)
     plan.feed_states[feed.name] = "received" if totals or newest else "empty"
     plan.first_days[feed.name] = first_day.isoformat() if first_day else None
     _write_totals(folder, feed, totals)
 
     moved = _moved_periods(lake, feed, plan, totals)
-    plan.moved[feed.name] = moved
-    if moved:
-        log.info("%s: %s moved since extracted, compared row by row", feed.name, ", ".join(moved))
-
     raw = _RawFile(folder, feed)
     query = _select_texts(feed, present)
     posted: sa.ColumnElement[Any] = sa.column(feed.posted)
-    for start, end in _ranges(ws, plan, moved):
-        condition = posted <= _bind(connection, end)
-        if start is not None:
-            condition = sa.and_(posted >= _bind(connection, start), condition)
-        raw.add(_stream(connection, query.where(condition)), "range")
-        log.info("%s: %d rows read up to %s", feed.name, raw.rows, end)
+    key: sa.ColumnElement[Any] = sa.cast(sa.column(feed.key), sa.Text)
     undated = [text for text in unreadable if text is not None]
-    # SQLite sorts text by its characters, so an unreadable date may lie inside a range and was read already.
+    # SQLite sorts text by its characters, so an unreadable date may lie inside a range and be read there as well.
     raw.add(_stream(connection, query.where(posted.is_(None))), "undated")
     for chunk in _chunks(undated, KEYS_A_QUERY):
         raw.add(_stream(connection, query.where(sa.cast(posted, sa.Text).in_(chunk))), "undated")
     raw.add(_stream(connection, query.where(sa.column(feed.key).is_(None))), "keys")
-    for chunk in _chunks(open_quarantine_keys(ws, lake, feed, plan.prior), KEYS_A_QUERY):
-        raw.add(_stream(connection, query.where(sa.cast(sa.column(feed.key), sa.Text).in_(chunk))), "keys")
+    asked = set(open_quarantine_keys(ws, lake, feed, plan.prior))
+    for chunk in _chunks(asked, KEYS_A_QUERY):
+        raw.add(_stream(connection, query.where(key.in_(chunk))), "keys")
     raw.close()
-    return _fetch_vanished(ws, lake, connection, feed, query, plan, raw, folder)
+
+    moved = sorted({*moved, *_months_of_missing_quarantine(ws, lake, feed, plan, raw)})
+    plan.moved[feed.name] = moved
+    if moved:
+        log.info("%s: %s moved since extracted, compared row by row", feed.name, ", ".join(moved))
+    ranged = _RawFile(folder, feed, number=2, first_row=raw.rows)
+    for start, end in _ranges(ws, plan, moved):
+        # Half-open, because SQLite may hold a day as the text of an instant, which sorts after its day.
+        condition = posted < _bind(connection, end + ONE_DAY)
+        if start is not None:
+            condition = sa.and_(posted >= _bind(connection, start), condition)
+        ranged.add(_stream(connection, query.where(condition)), "range")
+        log.info("%s: %d rows read up to %s", feed.name, ranged.rows, end)
+    ranged.close()
+
+    again = _RawFile(folder, feed, number=3, first_row=ranged.rows)
+    for chunk in _chunks(_keys_to_look_for(ws, lake, feed, plan, [raw, ranged]) - asked, KEYS_A_QUERY):
+        again.add(_stream(connection, query.where(key.in_(chunk))), "keys")
+    again.close()
+    return again.rows
 
 
-def _require_month_in_source(ws: Workspace, period: Period, first_day: date | None, newest: date | None) -> None:
-    if first_day is None or newest is None:
-        raise DataError("the source has no transactions yet: load data first (carm load FOLDER)")
+def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
+    """Refuse a month that the source cannot speak of, before anything is laid out for it."""
+    days = _posting_days(ws)
+    if not days:
+        raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
+    first_day, newest = min(days), max(days)
     if ws.calendar.end(period) < first_day:
         raise UsageError(
             f"{period} ends before the first posting in the source ({first_day}): "
@@ -419,6 +432,28 @@ def _require_month_in_source(ws: Workspace, period: Period, first_day: date | No
             f"the source has nothing posted in {period}, its last posting is of {newest}: "
             f"load that month first, or choose {posted_period(ws, newest)}"
         )
+    known = extracted_periods(lake)
+    if known and period > known[-1].next():
+        # Such a month would be sealed empty, and what comes for it later would be late for ever.
+        posted = {posted_period(ws, day) for day in days}
+        for between in Period.range(known[-1].next(), period.previous()):
+            if str(between) not in posted:
+                raise UsageError(
+                    f"the source has nothing posted in {between}, after {known[-1]}, the last month that was "
+                    f"extracted: load it first, or run a month before it"
+                )
+
+
+def _posting_days(ws: Workspace) -> list[date]:
+    """The days on which anything was posted, of all ledger feeds."""
+    days: set[date] = set()
+    with source_snapshot(ws) as connection:
+        present = _present_columns(connection)
+        for feed in LEDGER_FEEDS:
+            if feed.posted in present.get(feed.name, []):
+                found = (readable_day(text) for (text,) in connection.execute(_distinct_days(feed)))
+                days |= {day for day in found if day is not None}
+    return sorted(days)
 
 
 def _bind(connection: Connection, day: date) -> date | str:
@@ -507,36 +542,47 @@ def open_quarantine_relations(lake: Lake, up_to: str) -> dict[str, list[Path]]:
     }
 
 
-def _fetch_vanished(
-    ws: Workspace,
-    lake: Lake,
-    connection: Connection,
-    feed: LedgerFeed,
-    query: sa.Select[Any],
-    plan: ExtractPlan,
-    raw: _RawFile,
-    folder: Path,
-) -> int:
-    """Look by key for rows that a moved month no longer holds: they may only have been given another date."""
-    moved = plan.moved[feed.name]
-    if not moved or plan.prior is None:
-        return raw.rows
+def _months_of_missing_quarantine(
+    ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raw: _RawFile
+) -> set[str]:
+    """Posting months of quarantined rows that their keys no longer lead to: they may stand there under another."""
+    if plan.prior is None:
+        return set()
+    # Only the rows' own keys and hashes are asked for, and they do not depend on what this relation says.
+    no_states = pa.table({"bn15": pa.array([], pa.string()), "state": pa.array([], pa.string())})
+    no_kinds = pa.table({"kind": pa.array([], pa.string()), "activity": pa.array([], pa.string())})
+    relations: dict[str, engine.Relation] = {
+        f"raw_{feed.name}": [raw.path],
+        "fetched_ranges": _as_relation([]),
+        "account_states": no_states,
+    }
+    if feed is TRANSACTIONS:
+        relations["transaction_kinds"] = no_kinds
+    last_day = {"last_day": ws.calendar.end(Period.parse(plan.period))}
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        quarantine = dict(open_quarantine_relations(lake, plan.prior))
+        engine.create_table(con, "open_quarantine", "select_open_quarantine", quarantine, {"dataset": feed.name})
+        engine.create_table(con, "staged", f"stage_{feed.name}", relations, last_day)
+        days = engine.run_table(con, "select_missing_quarantine").column("posted_on").to_pylist()
+    return {posted_period(ws, day) for day in days} - set(plan.batch)
+
+
+def _keys_to_look_for(ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raws: list[_RawFile]) -> set[str]:
+    """Keys whose rows may stand where nobody has looked: gone from a moved month, or read here and published there."""
+    if plan.prior is None:
+        return set()
     from include.ledger import published_files, register_published
 
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         register_published(con, feed, published_files(lake, feed, plan.prior))
-        raw_keys = pq.read_table(raw.path, columns=[feed.key]).rename_columns(["item_id"])
-        missing = engine.run_table(
-            con, "select_missing_keys", {"raw_keys": raw_keys, "moved": moved_ranges(ws, plan, feed)}
-        )
-    keys = set(missing.column("item_id").to_pylist())
-    if not keys:
-        return raw.rows
-    again = _RawFile(folder, feed, number=2, first_row=raw.rows)
-    for chunk in _chunks(keys, KEYS_A_QUERY):
-        again.add(_stream(connection, query.where(sa.cast(sa.column(feed.key), sa.Text).in_(chunk))), "keys")
-    again.close()
-    return again.rows
+        tables = [pq.read_table(raw.path, columns=[feed.key, "revision"]) for raw in raws]
+        engine.register(con, "raw_keys", pa.concat_tables(tables).rename_columns(["item_id", "revision"]))
+        engine.register(con, "fetched_ranges", fetched_ranges(ws, plan, feed))
+        found = engine.run_table(con, "select_keys_read_elsewhere").column("item_id").to_pylist()
+        if plan.moved[feed.name]:
+            engine.register(con, "moved", moved_ranges(ws, plan, feed))
+            found += engine.run_table(con, "select_missing_keys").column("item_id").to_pylist()
+    return set(found)
 
 
 def fetched_ranges(ws: Workspace, plan: ExtractPlan, feed: LedgerFeed) -> pa.Table:

@@ -140,14 +140,24 @@ class Lake:
         for seal in self.seals(dataset):
             if wanted is not None and seal.period not in wanted:
                 continue
-            path = self.path(dataset, seal.period)
-            if not _is_sealed_file(path, seal.sha256):
+            path = self.sealed_file(seal)
+            if path is None:
                 raise DataError(
                     f"{self.area}/{dataset}/period={seal.period} is not the file that was sealed: "
                     f"run {seal.period} again, or restore the file from a backup"
                 )
             found[seal.period] = path
         return [found[period] for period in sorted(found)]
+
+    def sealed_file(self, seal: Seal) -> Path | None:
+        """The file with the sealed bytes: in its place, or kept when a step died between writing and sealing."""
+        for path in (self.path(seal.dataset, seal.period), self._kept(seal.dataset, seal.period, seal.sha256)):
+            if _is_sealed_file(path, seal.sha256):
+                return path
+        return None
+
+    def _kept(self, dataset: str, period: Period | str, sha256: str) -> Path:
+        return self.data / "superseded" / self.area / dataset / f"period={period}" / f"{sha256[:16]}.parquet"
 
     def file(self, dataset: str, period: Period) -> Path:
         """The proved file of one partition; raises ``DataError`` when it was never sealed."""
@@ -174,7 +184,7 @@ class Lake:
                 if old == digest:
                     fresh.unlink()
                     return Seal(dataset, str(period), rows, digest)
-                kept = self.data / "superseded" / self.area / dataset / f"period={period}" / f"{old[:16]}.parquet"
+                kept = self._kept(dataset, period, old)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.unlink(missing_ok=True)
                 os.link(target, kept)

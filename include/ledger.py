@@ -35,6 +35,7 @@ from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection
 
     from include.workspace import Workspace
 
@@ -136,6 +137,8 @@ class FeedResult:
     arrivals: list[dict[str, Any]]
     quarantined: Counter[str]
     released: int
+    touched: set[str]
+    """Posting months of rows that were replaced, withdrawn, refused or released: their totals are counted anew."""
 
 
 def publish_feed(
@@ -197,7 +200,23 @@ def publish_feed(
         "WHERE retracted_activity IS NOT NULL ORDER BY placed_in, account_key, activity, activity_on"
     ).to_arrow_table()
     _collect(extra, "activity_retracted", retracted)
-    return FeedResult(seals, arrivals, quarantined, released.num_rows)
+    return FeedResult(seals, arrivals, quarantined, released.num_rows, _touched_months(con, entering, released))
+
+
+def _touched_months(con: DuckDBPyConnection, entering: pa.Table, released: pa.Table) -> set[str]:
+    engine.register(con, "entering", entering)
+    engine.register(con, "released", released)
+    rows = con.sql(
+        "WITH days AS ("
+        "SELECT published_items.posted_on FROM published_items SEMI JOIN events "
+        "ON published_items.item_id = events.item_id AND published_items.revision = events.revision "
+        "UNION SELECT posted_on FROM events UNION SELECT posted_on FROM entering "
+        "UNION SELECT open_before.posted_on FROM open_before SEMI JOIN released "
+        "ON open_before.row_key = released.row_key AND open_before.row_hash = released.row_hash) "
+        "SELECT DISTINCT calendar_months.posted_period FROM days INNER JOIN calendar_months "
+        "ON days.posted_on BETWEEN calendar_months.start_on AND calendar_months.end_on"
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def _quarantine_files(lake: Lake, batch: Batch) -> dict[str, engine.Relation]:
@@ -287,7 +306,13 @@ def publish_shared(
 
 
 def publish_control_totals(
-    ws: Workspace, lake: Lake, con: DuckDBPyConnection, batch: Batch, plan: ExtractPlan, seals: list[Seal]
+    ws: Workspace,
+    lake: Lake,
+    con: DuckDBPyConnection,
+    batch: Batch,
+    plan: ExtractPlan,
+    seals: list[Seal],
+    touched: Mapping[str, set[str]],
 ) -> list[Seal]:
     """Count the lake as the source counts itself, and write the counts as known at each month of the batch.
 
@@ -308,7 +333,7 @@ def publish_control_totals(
         con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
         months = posting_months(ws, Period.parse(batch.period))
         if not batch.has_baseline:
-            wanted = {*batch.labels, *plan.moved.get(feed.name, [])}
+            wanted = {*batch.labels, *plan.moved.get(feed.name, []), *touched[feed.name]}
             months = [row for row in months if row[0] in wanted]
         months.append((UNDATED, date.max, date.min))
         counted = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
@@ -390,6 +415,15 @@ def require_reconciled(con: DuckDBPyConnection, lake: Lake, batch: Batch, folder
     return rows
 
 
+def require_state(lake: Lake, expected_state: str, connection: Connection | None = None) -> None:
+    """Raise ``Unavailable`` when anything was sealed since ``expected_state`` was taken."""
+    if state_digest(lake.seals(connection=connection)) != expected_state:
+        raise Unavailable(
+            "another run published while this one was reading the source: nothing was sealed here; "
+            "clear extract_feeds to read it again"
+        )
+
+
 def seal_batch(
     ws: Workspace,
     lake: Lake,
@@ -402,26 +436,17 @@ def seal_batch(
 ) -> None:
     """Make a batch count, in one transaction; refused when somebody else sealed anything since it was read."""
     with write_transaction(ws.operations) as connection:
-        if state_digest(lake.seals(connection=connection)) != expected_state:
-            raise Unavailable(
-                "another run published while this one was reading the source: nothing was changed here; "
-                "clear extract_feeds to read it again"
-            )
+        require_state(lake, expected_state, connection)
         for dataset, label in unseal:
             connection.execute(
                 delete(COVERAGE).where(
                     COVERAGE.c.area == lake.area, COVERAGE.c.dataset == dataset, COVERAGE.c.period == label
                 )
             )
-        for row in coverage:
-            connection.execute(
-                delete(FEED_COVERAGE).where(
-                    FEED_COVERAGE.c.feed == row["feed"],
-                    FEED_COVERAGE.c.period == row["period"],
-                    FEED_COVERAGE.c.known_in == row["known_in"],
-                )
-            )
+        # All that the months said before, also of older months that brought them late rows.
+        known_in = sorted({row["known_in"] for row in coverage})
         if coverage:
+            connection.execute(delete(FEED_COVERAGE).where(FEED_COVERAGE.c.known_in.in_(known_in)))
             connection.execute(insert(FEED_COVERAGE), coverage)
         lake.seal(seals, run_id=run_id, connection=connection)
 

@@ -34,6 +34,7 @@ from include.ledger import (
     publish_feed,
     publish_shared,
     require_reconciled,
+    require_state,
     seal_batch,
 )
 from include.quality.gate import GateResult, check
@@ -79,6 +80,14 @@ def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
     return {seal.dataset: seal.rows for seal in lake.seals() if seal.period == str(period) and seal.dataset in names}
 
 
+def _derived_from(lake: Lake, seals: list[Seal]) -> list[tuple[str, str]]:
+    """What was derived from files that ``seals`` replace by others: it must not outlive them."""
+    recorded = {(seal.dataset, seal.period): seal.sha256 for seal in lake.seals()}
+    extracted = {seal.dataset for seal in seals}
+    replaced = {seal.period for seal in seals if recorded.get((seal.dataset, seal.period), seal.sha256) != seal.sha256}
+    return [(dataset, label) for dataset, label in recorded if label in replaced and dataset not in extracted]
+
+
 class _Gate:
     """One run of the gate over everything that an extraction read."""
 
@@ -93,12 +102,15 @@ class _Gate:
 
     def publish(self, month: dict[str, Any], lake: Lake) -> dict[str, Any]:
         batch = Batch.of(self.plan)
+        # Before the first file is written: a stale reading must not touch what somebody else sealed.
+        require_state(lake, self.plan.state)
         snapshots = self._judge_snapshots()
         judged = {feed.name: self._judge_ledger(feed) for feed in LEDGER_FEEDS}
         seals = self._publish_snapshots(lake, snapshots)
         extra: dict[str, list[Any]] = {}
         coverage, arrivals = [], Counter[str]()
         refused: dict[str, int] = {}
+        touched: dict[str, set[str]] = {}
         for feed in LEDGER_FEEDS:
             staged, invalid = judged[feed.name]
             result = publish_feed(
@@ -115,13 +127,22 @@ class _Gate:
             seals += result.seals
             coverage += coverage_rows(self.ws, batch, self.plan, feed, result)
             refused[feed.name] = sum(result.quarantined.values())
+            touched[feed.name] = result.touched
             for row in result.arrivals:
                 arrivals[row["arrival"]] += row["row_count"]
         quarantined = pa.concat_tables(self.snapshot_quarantine) if self.snapshot_quarantine else None
         seals += publish_shared(lake, batch, extra, snapshot_quarantine=quarantined)
-        seals += publish_control_totals(self.ws, lake, self.con, batch, self.plan, seals)
+        seals += publish_control_totals(self.ws, lake, self.con, batch, self.plan, seals, touched)
         reconciled = require_reconciled(self.con, lake, batch, self.folder)
-        seal_batch(self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=coverage)
+        seal_batch(
+            self.ws,
+            lake,
+            seals,
+            run_id=month["run_id"],
+            expected_state=self.plan.state,
+            coverage=coverage,
+            unseal=_derived_from(lake, seals),
+        )
         log.info("%s sealed: %d source rows reconciled, %s refused", self.period, reconciled, refused)
         return {
             "period": str(self.period),
@@ -135,6 +156,7 @@ class _Gate:
 
     def snapshots_only(self, month: dict[str, Any], lake: Lake) -> dict[str, Any]:
         """A month whose ledger was extracted by a later month's first run: only its accounts and lists are missing."""
+        require_state(lake, self.plan.state)
         seals = self._publish_snapshots(lake, self._judge_snapshots())
         seal_batch(self.ws, lake, seals, run_id=month["run_id"], expected_state=self.plan.state, coverage=[])
         return {

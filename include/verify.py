@@ -12,7 +12,7 @@ from include.carm.errors import DataError
 from include.carm.period import Period
 from include.extract import source_totals
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
-from include.lake import Lake, sha256_of
+from include.lake import Lake
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
 
@@ -32,7 +32,8 @@ def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
     lake = ws.lake()
     months = [label for label in lake.periods("transactions") if period is None or label <= period]
     if not months:
-        raise DataError("nothing was extracted yet: run a month first (make run)")
+        up_to = f" up to {period}" if period else ""
+        raise DataError(f"nothing was extracted{up_to} yet: run a month first (make run)")
     last = months[-1]
     files = sum(_verify_files(ws.lake(area), period) for area in ("lake", "shadow"))
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
@@ -53,12 +54,11 @@ def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
 def _verify_files(lake: Lake, up_to: Period | None) -> int:
     seals = [seal for seal in lake.seals() if up_to is None or seal.period <= str(up_to)]
     for seal in seals:
-        path = lake.path(seal.dataset, seal.period)
         name = f"{lake.area}/{seal.dataset}/period={seal.period}/data.parquet"
-        if not path.exists():
-            raise DataError(f"{name} is sealed, but the file is gone: restore it from a backup")
-        if sha256_of(path) != seal.sha256:
-            raise DataError(f"{name} is not the file that was sealed: restore it from a backup")
+        if lake.sealed_file(seal) is None:
+            is_gone = not lake.path(seal.dataset, seal.period).exists()
+            what = "is sealed, but the file is gone" if is_gone else "is not the file that was sealed"
+            raise DataError(f"{name} {what}: restore it from a backup")
     return len(seals)
 
 

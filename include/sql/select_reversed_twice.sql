@@ -17,12 +17,20 @@ published AS (
     WHERE published_transactions.kind IN ('PMT', 'NSF') AND published_transactions.arrival NOT IN ('moved', 'restored')
 ),
 
-known AS (
+keys AS (
     SELECT published.*
     FROM published
     QUALIFY row_number() OVER (
-        PARTITION BY published.transaction_id ORDER BY published.revision DESC, published.version DESC
+        PARTITION BY published.transaction_id, published.revision ORDER BY published.version DESC
     ) = 1
+),
+
+-- A revision that the source deleted says nothing any more.
+known AS (
+    SELECT keys.*
+    FROM keys
+    WHERE keys.arrival <> 'vanished'
+    QUALIFY row_number() OVER (PARTITION BY keys.transaction_id ORDER BY keys.revision DESC) = 1
 ),
 
 payments AS (
