@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, insert, text, update
 
 from include.apply import applied_changes, apply_plan
 from include.carm.errors import DataError, Refused
@@ -131,9 +131,9 @@ def test_each_change_stands_in_the_journal_with_its_evidence(register: Register)
 
 def test_no_name_and_no_address_is_in_the_journal(register: Register) -> None:
     apply(register, plan(register))
-    text = str(register.journal())
-    assert "Firm" not in text
-    assert "example.org" not in text
+    written = str(register.journal())
+    assert "Firm" not in written
+    assert "example.org" not in written
 
 
 def test_the_plan_tells_that_it_was_applied_and_by_which_run(register: Register) -> None:
@@ -285,13 +285,15 @@ def test_a_later_period_that_is_only_planned_does_not_stand_in_the_way(register:
 
 def test_a_second_plan_of_a_period_changes_only_who_was_not_changed_yet(register: Register) -> None:
     apply(register, plan(register))
-    after = register.versions()
+    after, journal = register.versions(), register.journal()
     register.seal_facts(account_facts([*WORLD[:3], DORMANT]))
     # Such a plan is held; a person who lets it pass makes it ready.
     result = apply(register, plan(register))
     assert (1, 3) == (result["applied"], result["dropped"])
     assert ["open", "closed"] == [row["status"] for row in register.versions(ACTIVE_BN15)]
     assert after[:-1] == register.versions()[:-2]
+    first = journal[0]["plan_hash"]
+    assert journal == [row for row in register.journal() if row["plan_hash"] == first]
 
 
 def facts_again(register: Register) -> Any:
@@ -341,22 +343,33 @@ def test_an_account_that_left_the_register_is_dropped(register: Register) -> Non
     assert [] == register.versions(DORMANT_BN15)
 
 
-@pytest.mark.parametrize("valid_from", [LONG_AGO + DAY, AS_OF, AFTER_DECEMBER, AFTER_DECEMBER + DAY])
-@pytest.mark.parametrize("valid_to", [None, AFTER_DECEMBER + 9 * DAY])
+@pytest.mark.parametrize("valid_from", [LONG_AGO, LONG_AGO + DAY, AS_OF, AFTER_DECEMBER, AFTER_DECEMBER + DAY])
+@pytest.mark.parametrize("valid_to", [None, AFTER_DECEMBER, AFTER_DECEMBER + 9 * DAY])
 def test_an_account_that_got_another_version_is_dropped(
     register: Register, valid_from: date, valid_to: date | None
 ) -> None:
     plan_hash = plan(register)
-    version = {**register.versions(DORMANT_BN15)[0], "valid_from": valid_from, "valid_to": valid_to}
+    version = {**register.versions(DORMANT_BN15)[0], "valid_from": valid_from, "valid_to": valid_to, "province": "ON"}
     register.change(insert(ACCOUNTS).values(**version))
     before = register.versions(DORMANT_BN15)
     assert 1 == apply(register, plan_hash)["dropped"]
     assert before == register.versions(DORMANT_BN15)
 
 
-def test_a_differing_copy_of_the_version_drops_the_account(register: Register) -> None:
+@pytest.mark.parametrize("valid_to", [None, AFTER_DECEMBER + DAY])
+def test_an_account_whose_earlier_version_reaches_over_the_change_is_dropped(
+    register: Register, valid_to: date | None
+) -> None:
     plan_hash = plan(register)
-    copy = {**register.versions(DORMANT_BN15)[0], "hold_reason": "legal"}
+    earlier = {**register.versions(DORMANT_BN15)[0], "valid_from": date(2001, 1, 1), "valid_to": valid_to}
+    register.change(insert(ACCOUNTS).values(**earlier))
+    assert 1 == apply(register, plan_hash)["dropped"]
+
+
+@pytest.mark.parametrize("difference", [{"hold_reason": "legal"}, {"legal_name": "Another"}, {"operating_name": "X"}])
+def test_a_differing_copy_of_the_version_drops_the_account(register: Register, difference: dict[str, str]) -> None:
+    plan_hash = plan(register)
+    copy = {**register.versions(DORMANT_BN15)[0], **difference}
     register.change(insert(ACCOUNTS).values(**copy))
     before = register.versions(DORMANT_BN15)
     assert 1 == apply(register, plan_hash)["dropped"]
@@ -372,12 +385,18 @@ def test_identical_copies_of_a_version_end_together_and_one_goes_on(register: Re
     ]
 
 
-def test_copies_that_would_become_two_versions_stop_the_whole_apply(register: Register) -> None:
+def test_a_register_that_writes_versions_by_itself_stops_the_whole_apply(tmp_path: Path, sqlite_url: str) -> None:
+    register = Register.make(tmp_path, sqlite_url)
+    register.fill(WORLD)
     plan_hash = plan(register)
-    copy = {**register.versions(DORMANT_BN15)[0], "legal_name": "Another name"}
-    register.change(insert(ACCOUNTS).values(**copy))
+    register.change(
+        text(
+            "CREATE TRIGGER twin AFTER INSERT ON accounts WHEN new.status = 'closed' BEGIN"
+            " INSERT INTO accounts (bn15, valid_from) VALUES (new.bn15, new.valid_from); END"
+        )
+    )
     before = register.everything()
-    with pytest.raises(DataError, match="exactly one version"):
+    with pytest.raises(DataError, match="1 accounts would not have exactly one version from 2021-12-25 on"):
         apply(register, plan_hash)
     assert before == register.everything()
 

@@ -280,6 +280,7 @@ UNCOVERED = "a change rests on a feed that is not covered"
         (lambda table: changed(table, 0, reason="active"), ARROW),
         (lambda table: changed(table, 0, activity_seen="import"), ARROW),
         (lambda table: changed(table, 1, action="close", reason="no_activity_4_years"), ARROW),
+        (lambda table: changed(table, 1, action="close"), ARROW),
         (lambda table: changed(table, 2, new_program_type="importer"), ARROW),
         (lambda table: changed(table, 2, new_program_type=None), ARROW),
     ],
@@ -302,7 +303,8 @@ def test_a_change_on_an_uncovered_feed_is_found() -> None:
     assert [True, True, True] == counted(None, None)
     third = pa.concat_tables([coverage(MONTH), pa.table({"feed": ["rulings"], "covered": [False], "missing": [""]})])
     assert {UNCOVERED} == problems_of(decisions, accounts, months=third)
-    assert {UNCOVERED} == problems_of(decisions, accounts, months=coverage(MONTH).slice(0, 0))
+    for named in ((0, 0), (0, 1), (1, 1)):
+        assert {UNCOVERED} == problems_of(decisions_of([DORMANT]), [DORMANT], months=coverage(MONTH).slice(*named))
 
 
 @pytest.mark.parametrize(("hold_until", "is_found"), [(None, True), (AS_OF, True), (date(2021, 12, 23), False)])
