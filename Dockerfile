@@ -20,6 +20,8 @@ RUN grep -vE '^apache-airflow(-core|-task-sdk)?==' requirements.lock > /tmp/requ
     && rm /tmp/requirements.lock
 
 COPY --chown=astro:0 . .
+# The command `carm`, to fill a source and to look into what the months left.
+RUN pip install --no-cache-dir --no-deps .
 
 # `from include...` works in Dags and tasks alike. The data folder must outlive the container: mount a volume there.
 ENV PYTHONPATH=/usr/local/airflow \

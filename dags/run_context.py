@@ -89,13 +89,14 @@ def run_facts(context: Context) -> dict[str, str]:
 def unlocked_month(workspace: Workspace, context: Context) -> dict[str, str]:
     """The month as steps take it, for a Dag beside ``carm_month``: it waits for nobody and keeps nobody out.
 
-    The area is the record, for such a Dag has its own datasets there; only a shadow run leaves an issued month alone.
+    The area is the record, for such a Dag has its own datasets there. What an issued month has of them is not written
+    again, and a shadow run writes nothing into it.
     """
     from include.month import is_issued
 
     period, run = period_of(context), run_facts(context)
-    is_beside_record = run["effects"] == "shadow" and is_issued(workspace, period)
-    area = "shadow" if is_beside_record else "lake"
+    is_written = run["effects"] == "shadow" or workspace.lake().has("webinar_notices", period)
+    area = "shadow" if is_written and is_issued(workspace, period) else "lake"
     return {"period": str(period), "effects": run["effects"], "area": area, "run_id": run["run_id"]}
 
 

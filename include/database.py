@@ -250,4 +250,6 @@ _CONNECTION_ERRORS = ("OperationalError", "ConnectionTimeout")
 
 
 def _missing_table(name: str, table: str) -> CarmError:
+    if "carm_" in table and not table.endswith(("carm_loads", "carm_demo_world")):
+        return DataError(f"no month was run on {name} yet: run one first (make run)")
     return DataError(f"{name} has no table {table}: fill it with `carm demo` or `carm load FOLDER`")

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, insert, select
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
+from include.operations import migrate
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
 from include.operations_statement_tables import ISSUED_MONTHS
@@ -57,6 +58,8 @@ def open_month(
     if effects not in EFFECTS:
         raise UsageError(f"effects '{effects}' is none of {', '.join(EFFECTS)}")
     ws.calendar.window(period)
+    # Wherever the Dags run, the tables are there: a deployment has no other first step.
+    migrate(ws.apply_url)
     resolved = _resolve_effects(ws, period, effects, run_type)
     if resolved == "live":
         _require_order(ws, period)
@@ -149,7 +152,10 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     fresh.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     fresh.replace(folder / f"period={month['period']}.json")
     release_month(ws, month)
-    rmtree(ws.staging(month["run_id"], "month").parent, ignore_errors=True)
+    # What the month was before the run stays: a task of the finished run may be cleared, and the answer is the same.
+    for folder in ws.staging(month["run_id"], "month").parent.iterdir():
+        if folder.name != "month":
+            rmtree(folder, ignore_errors=True)
     return summary
 
 
@@ -166,6 +172,8 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         files |= _sealed_hashes(lake, period)
     changed = sorted(name for name in files if before["files"].get(name) != files[name])
     applied = _applied_changes(ws, period)
+    # Where nothing changed, the record is what a person should open, not this run's copy.
+    place = lake if changed else record
     with engine.connect() as con:
         for dataset in ("account_decisions", "statements", "quarantine", "control_totals"):
             engine.register(con, dataset, [lake.file(dataset, period)])
@@ -191,8 +199,8 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "issued": is_issued(ws, period),
         "hashes": files,
         "places": {
-            "lake": str(lake.root),
-            "documents": str(ws.documents(month["area"])),
+            "lake": str(place.root),
+            "documents": str(ws.documents(place.area)),
             "data_docs": str(ws.data / "data_docs" / "index.html"),
         },
     }
@@ -258,7 +266,6 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             f"{plan['state']} ({summary['applied_changes']:,} applied). {plan['reason']}"
         )
     issued = "issued" if summary["issued"] else "not issued (shadow)"
-    copy = ", this run's copy" if summary["area"] == "shadow" else ""
-    lines.append(f"Statements are {issued}. Documents{copy}: {summary['places']['documents']}")
+    lines.append(f"Statements are {issued}. Documents: {summary['places']['documents']}")
     lines.append(f"Data: {summary['places']['lake']}  Data Docs: {summary['places']['data_docs']}")
     return lines

@@ -439,7 +439,7 @@ def test_a_month_that_the_source_cannot_speak_of_is_refused(period: str, demo_so
     ws = demo_workspace(demo_source, tmp_path / "data")
     for when in ("on an empty lake", "beside other months"):
         before = hashes(ws.data / "lake") if (ws.data / "lake").exists() else {}
-        with pytest.raises(UsageError, match="before the first posting|nothing posted in"):
+        with pytest.raises(UsageError, match=r"before the first posting|nothing posted in"):
             run_month(ws, period, run_id=when)
         assert before == (hashes(ws.data / "lake") if (ws.data / "lake").exists() else {})
         if when == "on an empty lake":
