@@ -11,6 +11,7 @@ from include.demo.rows import (
     KIND,
     LETTERS,
     NO_AMOUNT,
+    NO_NUMBER,
     NO_STATUS,
     REVERSED,
     UNKNOWN_STATUS,
@@ -58,12 +59,17 @@ def add_dirty_rows(ledger: Ledger, entries: Rows) -> list[str]:
             ledger.add_dirty(**rows)
             ledger.add_dirty(**rows | _NO_COMPONENTS | {"kind": KIND["K23"], "amount": rows["amount"] + 100})
         elif name == "reversed_twice":
+            # Only a number shared by the payment and its bounce tells that the two speak of one item.
+            rows["number"] = np.where(rows["number"] == NO_NUMBER, _OWN_NUMBERS + rows["owner"], rows["number"])
             payment = rows | _NO_COMPONENTS | {"kind": KIND["PMT"], "amount": -4_500, "status": REVERSED}
             ledger.add_dirty(**payment)
             ledger.add_dirty(**rows | _NO_COMPONENTS | {"kind": KIND["NSF"], "amount": 4_500, "sequence": 1})
         else:
             ledger.add_dirty(**rows | _change(name, rows))
     return extra
+
+
+_OWN_NUMBERS = 99_999_000_000_000
 
 
 def _as_new_rows(rows: Rows, posted_on: Integers) -> Rows:
