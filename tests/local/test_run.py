@@ -125,11 +125,9 @@ def test_a_run_that_is_stopped_by_hand_stops_everything_it_started(data):
     read_until(command, "starting Airflow")
     wait_for_processes(data, 3)
     processes = started_processes(data)
-    began = time.monotonic()
     command.send_signal(signal.SIGINT)
     output, _ = command.communicate(timeout=PATIENCE_SECONDS)
     assert (output.splitlines()[-1], command.returncode) == ("RESULT: failed", 130)
-    assert time.monotonic() - began < 30
     assert [process for process in processes if process.is_running() and process.status() != "zombie"] == []
 
 
