@@ -62,7 +62,7 @@ def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of text for people.")
     @click.option("--source", metavar="URL", envvar="CARM_SOURCE_URL", help="SQLAlchemy URL of the source database.")
-    @click.option("--data", metavar="FOLDER", envvar="CARM_DATA", help="Data folder  [default: data]", type=Path)
+    @click.option("--data", metavar="FOLDER", help="Data folder  [default: CARM_DATA, else data]", type=Path)
     @functools.wraps(verb)
     def with_options(data: Path | None, source: str | None, as_json: bool, **others: Any) -> None:
         from include.workspace import Workspace

@@ -27,6 +27,7 @@ FAULTS = (
 """Each as likely; an account has at most one."""
 
 _OF_10000_ACCOUNTS = 2_050
+_OWN_NUMBERS = 99_999_000_000_000  # transaction numbers behind all that are drawn
 _LONG_AGO = 722_800  # 1979-12-13, before the first day that the ledger may name
 _NO_COMPONENTS: dict[str, int] = dict.fromkeys(COMPONENTS, 0)
 
@@ -67,9 +68,6 @@ def add_dirty_rows(ledger: Ledger, entries: Rows) -> list[str]:
         else:
             ledger.add_dirty(**rows | _change(name, rows))
     return extra
-
-
-_OWN_NUMBERS = 99_999_000_000_000
 
 
 def _as_new_rows(rows: Rows, posted_on: Integers) -> Rows:
