@@ -52,10 +52,10 @@ backfill: env
 
 # --- How it is proved -------------------------------------------------------------------------------------------
 
-# Two workers, because two cores are what the time limits are promised for; tests/conftest.py says which tests must
-# share a worker.
+# Two workers, because two cores are what the time limits are promised for. A file's tests share a worker: its fixtures
+# are made once, and some of its tests stand in a row.
 test: env-dev
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: check-format check-lint check-types check-sql
 

@@ -69,6 +69,7 @@ def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | No
     if spill_folder is not None:
         config["temp_directory"] = str(spill_folder)
     con = duckdb.connect(":memory:", config=config)
+    con.execute("SET enable_progress_bar = false")  # It would be written into the logs.
     for macro in MACROS:
         con.execute(macro)
     return con

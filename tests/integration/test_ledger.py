@@ -40,9 +40,7 @@ def known_totals(ws: Workspace, period: str) -> dict[tuple[str, str], tuple[int,
     return totals
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=pytest.mark.xdist_group(f"ledger {seed}")) for seed in range(3)]
-)
+@pytest.mark.parametrize("seed", range(3))
 def test_balances_equal_a_replay_of_all_facts_after_every_month(seed: int, tmp_path: Path) -> None:
     ws = new_workspace(tmp_path / "data")
     ledger = Ledger(seed)

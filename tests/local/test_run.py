@@ -22,8 +22,6 @@ from include.database import connect_engine
 from include.demo import fill_demo
 from tests.pipeline import hashes
 
-pytestmark = pytest.mark.xdist_group("local_airflow")
-
 PROJECT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300
 
