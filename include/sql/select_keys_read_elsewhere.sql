@@ -14,7 +14,7 @@ WITH standing AS (
             published_items.item_id = raw_keys.item_id
             AND published_items.revision = whole_number(coalesce(raw_keys.revision, '1'))
     WHERE published_items.arrival NOT IN ('moved', 'restored')
-    QUALIFY ROW_NUMBER() OVER (
+    QUALIFY row_number() OVER (
         PARTITION BY published_items.item_id, published_items.revision ORDER BY published_items.version DESC
     ) = 1
 )
