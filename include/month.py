@@ -68,7 +68,11 @@ def open_month(
     month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}
     folder = ws.staging(run_id, "month")
     folder.mkdir(parents=True, exist_ok=True)
-    before = {"files": _sealed_hashes(ws.lake(), period), "changes": _applied_changes(ws, period)}
+    before = {
+        "files": _sealed_hashes(ws.lake(), period),
+        "changes": _applied_changes(ws, period),
+        "issued": is_issued(ws, period),
+    }
     # A cleared first task must not take what its own run wrote for the state before the run.
     if not (folder / "before.json").exists():
         (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
@@ -172,6 +176,8 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         files |= _sealed_hashes(lake, period)
     changed = sorted(name for name in files if before["files"].get(name) != files[name])
     applied = _applied_changes(ws, period)
+    acts_before = (before.get("changes"), before.get("issued"))
+    is_unchanged = bool(before["files"]) and not changed and acts_before == (applied, is_issued(ws, period))
     # Where nothing changed, the record is what a person should open, not this run's copy.
     place = lake if changed else record
     with engine.connect() as con:
@@ -186,7 +192,7 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "effects": month["effects"],
         "area": month["area"],
         "run_id": month["run_id"],
-        "result": "unchanged" if not changed and before["files"] and before["changes"] == applied else "done",
+        "result": "unchanged" if is_unchanged else "done",
         "changed_files": changed,
         "as_of": ws.calendar.as_of(period).isoformat(),
         "decisions": figures["decisions"],

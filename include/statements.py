@@ -182,7 +182,15 @@ def write_private(path: Path, content: bytes) -> None:
 def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
     engine.register(con, "transactions", [lake.file("transactions", period)])
     engine.register(con, "accounts", [lake.file("accounts", period)])
-    engine.register(con, "activity", lake.files("activity", [p for p in lake.periods("activity") if p <= period]))
+    known = set(lake.periods("activity"))
+    extracted = [p for p in lake.periods("transactions") if p <= period]
+    missing = [p for p in extracted if p not in known]
+    if missing:
+        raise DataError(
+            f"{len(missing)} extracted months, the first {missing[0]}, have no activity yet, so a balance would be "
+            "wrong: clear publish_activity, and all that follows it"
+        )
+    engine.register(con, "activity", lake.files("activity", extracted))
     engine.register(con, "baseline", lake.files("baseline"))
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
     days = {
