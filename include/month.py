@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select
 
+from include import statement_registry
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
@@ -28,8 +29,7 @@ EFFECTS = ("auto", "live", "shadow")
 def is_issued(ws: Workspace, period: Period) -> bool:
     """Whether the month's statements were issued by a live run."""
     with ws.operations.connect() as connection:
-        found = connection.execute(select(ISSUED_MONTHS.c.period).where(ISSUED_MONTHS.c.period == str(period)))
-        return found.first() is not None
+        return statement_registry.is_issued(connection, period)
 
 
 def newest_issued(ws: Workspace) -> Period | None:
