@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import stat
 from collections import namedtuple
+from contextlib import suppress
 
 import pytest
 
@@ -13,22 +14,27 @@ from include.local_airflow import data_folder
 from include.local_airflow.data_folder import hold_data_folder
 
 
-def hold_until_told(folder, ready, end):
+def hold_until_told(folder, told):
     with hold_data_folder(folder, "run"):
-        ready.set()
-        end.wait()
+        told.send("ready")
+        with suppress(EOFError):
+            told.recv()
 
 
 @pytest.fixture
 def busy_folder(tmp_path):
-    """A data folder in which another process works; ``end`` lets it go."""
+    """A data folder in which another process works until the test ends.
+
+    Over a pipe and not by an ``Event``: setting one whose waiter was killed waits for the dead to wake up.
+    """
     context = multiprocessing.get_context("spawn")
-    ready, end = context.Event(), context.Event()
-    other = context.Process(target=hold_until_told, args=(tmp_path, ready, end))
+    here, there = context.Pipe()
+    other = context.Process(target=hold_until_told, args=(tmp_path, there), daemon=True)
     other.start()
-    assert ready.wait(60)
-    yield tmp_path, other
-    end.set()
+    there.close()
+    with here:
+        assert here.poll(60)
+        yield tmp_path, other
     other.join()
 
 

@@ -158,8 +158,12 @@ def _publish_runs(folder: Path, dataset: str) -> None:
 
 
 def test_two_tasks_that_finish_at_once_both_stand_in_the_index(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    tasks = [context.Process(target=_publish_runs, args=(tmp_path, dataset)) for dataset in ("subscribers", "webinars")]
+    # Not forked: a copy of this process would hold the locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    tasks = [
+        context.Process(target=_publish_runs, args=(tmp_path, dataset), daemon=True)
+        for dataset in ("subscribers", "webinars")
+    ]
     for task in tasks:
         task.start()
     for task in tasks:
