@@ -158,6 +158,8 @@ def _versions(change: Mapping[str, Any], effective_on: date) -> dict[str, Any]:
         "new_version": json.dumps(new, sort_keys=True),
         "outcome": "applied",
         "outcome_reason": None,
+        "evidence": "{}",
+        "approved_by": None,
     }
 
 

@@ -82,6 +82,10 @@ def publish_plan(ws: Workspace, month: Mapping[str, Any]) -> dict[str, Any]:
         "open_accounts": sum(counts.values()),
         "changes": changes,
         "counts": json.dumps(reasons, sort_keys=True),
+        "strata": "{}",
+        "margins": "{}",
+        "approval": "not_needed",
+        "coverage_id": "",
         "rules_version": RuleTable.load().version,
         "policy_version": ws.policy.version,
     }

@@ -479,6 +479,10 @@ def coverage_rows(
             "quarantined": result.quarantined.get(posted, 0) if posted == placed else 0,
             "minimum_rows": minimum,
             "first_period": str(first) if first else None,
+            "validated": True,
+            "reconciled": True,
+            "first_day": first_day,
+            "sha256": None,
         }
         for (posted, placed), rows in sorted(counts.items())
     ]

@@ -5,7 +5,7 @@ Alembic creates and changes them (``include/migrations/``); :func:`include.opera
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
 
 from include.operations_metadata import METADATA
 
@@ -37,6 +37,12 @@ FEED_COVERAGE = Table(
     Column("quarantined", BigInteger, nullable=False),
     Column("minimum_rows", Integer, nullable=False),
     Column("first_period", Text),
+    # What the seal stands for, month by month: the rows passed the gate, and the source's totals equal the lake's.
+    Column("validated", Boolean, nullable=False),
+    Column("reconciled", Boolean, nullable=False),
+    # The first day on which the feed has a posting at all, as ISO text; and the hash of the rows that were published.
+    Column("first_day", Text),
+    Column("sha256", Text),
 )
 
 # Who works on a month right now.

@@ -52,12 +52,12 @@ def judge_size(changes: int, open_accounts: int, breaker: Breaker, *, is_first: 
     ``min_accounts_for_percent`` only its absolute limit holds.
     """
     would = f"{changes:,} of {open_accounts:,} open accounts would change"
-    if breaker.max_changes is not None and changes > breaker.max_changes:
-        return Verdict("held", f"{would}; the policy lets {breaker.max_changes:,} pass in a month")
+    if breaker.whole.max_changes is not None and changes > breaker.whole.max_changes:
+        return Verdict("held", f"{would}; the policy lets {breaker.whole.max_changes:,} pass in a month")
     if open_accounts < breaker.min_accounts_for_percent:
         return Verdict("ready", f"{would}; with so few accounts no share limits them")
     # From the decimal that the policy writes: 0.07 as a binary float is a little more, and would let one pass.
-    limit = Fraction(str(breaker.first_run_max_share if is_first else breaker.max_share))
+    limit = Fraction(str(breaker.first_run_max_share if is_first else breaker.whole.max_share))
     allowed = int(limit * open_accounts)
     run = "a first live run" if is_first else "a run"
     would = f"{would} ({100 * changes / max(open_accounts, 1):.1f} %)"

@@ -9,6 +9,8 @@ from include.carm.period import Period
 from include.carm.settings_file import CONFIG_FOLDER, Settings
 
 FEEDS = ("transactions", "export_declarations")
+PROGRAM_TYPES = ("importer", "exporter", "dual")
+STRATA = ("program_type", "province")
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,41 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Breaker:
-    """How many accounts one plan may change before a person must look at it."""
+class Limits:
+    """What one plan, or one stratum of it, may change by itself; None: no such limit."""
 
-    first_run_max_share: float
     max_share: float
     max_changes: int | None
+    max_times_median: float | None
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """How many accounts one plan may change before a person must look at it.
+
+    ``whole`` holds for all accounts, ``stratum`` for each value of each column in ``strata`` (``program_type``,
+    ``province``).
+    """
+
+    whole: Limits
+    first_run_max_share: float
     min_accounts_for_percent: int
+    median_months: int
+    min_median_months: int
+    min_changes_for_median: int
+    strata: tuple[str, ...]
+    stratum: Limits
+
+
+@dataclass(frozen=True)
+class Closure:
+    """How a dormant account is closed: after how many months of notice, and on the evidence of which feeds.
+
+    ``needs_feeds`` names for each program type the feeds that must be covered over the whole window.
+    """
+
+    notice_months: int
+    needs_feeds: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,9 @@ class Policy:
     quarantine: Limit
     drift: Limit
     breaker: Breaker
+    approval: Literal["always", "when_held", "never"]
+    closure: Closure
+    apply: Literal["database", "file"]
     exporter_without_evidence: Literal["close", "review"]
 
     @classmethod
@@ -58,7 +91,9 @@ class Policy:
         """Read the policy; raises ``UsageError`` that names the file and the key of a wrong value."""
         path = path or CONFIG_FOLDER / "policy.yaml"
         settings = Settings.load(path)
-        settings.allow("feeds", "quarantine", "drift", "breaker", "exporter_without_evidence")
+        settings.allow(
+            "feeds", "quarantine", "drift", "breaker", "approval", "closure", "apply", "exporter_without_evidence"
+        )
         feeds = settings.section("feeds")
         feeds.allow(*FEEDS)
         return cls(
@@ -67,6 +102,11 @@ class Policy:
             quarantine=_read_limit(settings.section("quarantine")),
             drift=_read_limit(settings.section("drift")),
             breaker=_read_breaker(settings.section("breaker")),
+            approval=cast(
+                Literal["always", "when_held", "never"], settings.choice("approval", "always", "when_held", "never")
+            ),
+            closure=_read_closure(settings.section("closure")),
+            apply=cast(Literal["database", "file"], settings.choice("apply", "database", "file")),
             exporter_without_evidence=cast(
                 Literal["close", "review"], settings.choice("exporter_without_evidence", "close", "review")
             ),
@@ -89,10 +129,46 @@ def _read_limit(row: Settings) -> Limit:
 
 
 def _read_breaker(row: Settings) -> Breaker:
-    row.allow("first_run_max_share", "max_share", "max_changes", "min_accounts_for_percent")
+    row.allow(
+        "first_run_max_share",
+        "max_share",
+        "max_changes",
+        "min_accounts_for_percent",
+        "max_times_median",
+        "median_months",
+        "min_median_months",
+        "min_changes_for_median",
+        "strata",
+    )
+    strata = row.section("strata")
+    strata.allow("by", "max_share", "max_changes", "max_times_median")
     return Breaker(
+        whole=_read_limits(row),
         first_run_max_share=row.share("first_run_max_share"),
+        min_accounts_for_percent=row.count("min_accounts_for_percent"),
+        median_months=row.count("median_months", least=1),
+        min_median_months=row.count("min_median_months", least=1),
+        min_changes_for_median=row.count("min_changes_for_median"),
+        strata=strata.choices("by", *STRATA),
+        stratum=_read_limits(strata),
+    )
+
+
+def _read_limits(row: Settings) -> Limits:
+    return Limits(
         max_share=row.share("max_share"),
         max_changes=None if row.is_null("max_changes") else row.count("max_changes"),
-        min_accounts_for_percent=row.count("min_accounts_for_percent"),
+        max_times_median=None if row.is_null("max_times_median") else row.number("max_times_median", least=1),
     )
+
+
+def _read_closure(row: Settings) -> Closure:
+    row.allow("notice_months", "needs_feeds")
+    feeds = row.section("needs_feeds")
+    feeds.allow(*PROGRAM_TYPES)
+    needs = {name: feeds.choices(name, *FEEDS) for name in PROGRAM_TYPES}
+    # A closure rests on the absence of imports at least; without that feed nothing would be told at all.
+    without = [name for name, needed in needs.items() if "transactions" not in needed]
+    if without:
+        raise feeds.wrong(without[0], "leaves out transactions: no account may be closed without them")
+    return Closure(notice_months=row.count("notice_months", most=60), needs_feeds=needs)

@@ -67,6 +67,15 @@ class Settings:
             raise self.wrong(name, f"is {value!r}: write one of {', '.join(choices)}")
         return str(value)
 
+    def choices(self, name: str, *choices: str) -> tuple[str, ...]:
+        """A list of words, each at most once, in the order of the file."""
+        values = self._get(name)
+        if not isinstance(values, list) or any(value not in choices for value in values):
+            raise self.wrong(name, f"is {values!r}: write a list of {', '.join(choices)}")
+        if len(set(values)) < len(values):
+            raise self.wrong(name, f"is {values!r}: write each word once")
+        return tuple(values)
+
     def flag(self, name: str) -> bool:
         value = self._get(name)
         if not isinstance(value, bool):
@@ -79,6 +88,12 @@ class Settings:
             bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
             raise self.wrong(name, f"is {value!r}: write a whole number {bounds}")
         return value
+
+    def number(self, name: str, *, least: float = 0) -> float:
+        value = self._get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
+            raise self.wrong(name, f"is {value!r}: write a number of at least {least:g}")
+        return float(value)
 
     def share(self, name: str) -> float:
         """A part of a whole, from 0 to 1."""

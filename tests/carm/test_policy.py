@@ -5,7 +5,7 @@ import yaml
 
 from include.carm.errors import UsageError
 from include.carm.period import Period
-from include.carm.policy import Breaker, Feed, Limit, Policy
+from include.carm.policy import PROGRAM_TYPES, Breaker, Closure, Feed, Limit, Limits, Policy
 from include.carm.settings_file import CONFIG_FOLDER
 
 SHIPPED = CONFIG_FOLDER / "policy.yaml"
@@ -20,8 +20,19 @@ def test_the_shipped_policy_says_what_the_guide_says():
     assert policy.quarantine == Limit(rows=20, share=0.05)
     assert policy.drift == Limit(rows=1000, share=0.01)
     assert policy.breaker == Breaker(
-        first_run_max_share=0.10, max_share=0.10, max_changes=None, min_accounts_for_percent=50
+        whole=Limits(max_share=0.10, max_changes=None, max_times_median=3),
+        first_run_max_share=0.10,
+        min_accounts_for_percent=50,
+        median_months=12,
+        min_median_months=3,
+        min_changes_for_median=20,
+        strata=("program_type", "province"),
+        stratum=Limits(max_share=0.25, max_changes=None, max_times_median=5),
     )
+    assert policy.approval == "when_held"
+    every_feed = ("transactions", "export_declarations")
+    assert policy.closure == Closure(notice_months=0, needs_feeds=dict.fromkeys(PROGRAM_TYPES, every_feed))
+    assert policy.apply == "database"
     assert policy.exporter_without_evidence == "close"
 
 
@@ -52,6 +63,13 @@ def test_a_first_period_is_read_as_a_month(tmp_path):
         ("quarantine.rows", -1, "is -1: write a whole number"),
         ("drift.rows", 1.5, "is 1.5: write a whole number"),
         ("breaker.max_changes", "many", "is 'many': write a whole number"),
+        ("breaker.max_times_median", 0.5, "is 0.5: write a number of at least 1"),
+        ("breaker.strata.by", ["colour"], "is ['colour']: write a list of program_type, province"),
+        ("breaker.strata.by", ["province", "province"], "is ['province', 'province']: write each word once"),
+        ("approval", "sometimes", "is 'sometimes': write one of always, when_held, never"),
+        ("apply", "fax", "is 'fax': write one of database, file"),
+        ("closure.notice_months", 61, "is 61: write a whole number from 0 to 60"),
+        ("closure.needs_feeds.dual", ["export_declarations"], "leaves out transactions: no account may be closed"),
         ("feeds.transactions.exists", "yes please", "is 'yes please': write true or false"),
         ("feeds.transactions.minimum_rows", None, "is None: write a whole number"),
         ("feeds.transactions.first_period", "2020-13", "is wrong: period '2020-13' is not a month"),

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 from include import engine
 from include.carm.calendar import Calendar
 from include.carm.period import Period
-from include.carm.policy import Breaker, Policy
+from include.carm.policy import Breaker, Limits, Policy
 from include.database import connect_engine, write_transaction
 from include.operations_metadata import METADATA
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
@@ -26,7 +26,16 @@ from tests.decide.oracle import Account
 
 ACCOUNTS = TABLES["accounts"]
 DECEMBER = Period(2021, 12)
-NO_LIMIT = Breaker(first_run_max_share=1, max_share=1, max_changes=None, min_accounts_for_percent=50)
+NO_LIMIT = Breaker(
+    whole=Limits(max_share=1, max_changes=None, max_times_median=None),
+    first_run_max_share=1,
+    min_accounts_for_percent=50,
+    median_months=12,
+    min_median_months=3,
+    min_changes_for_median=20,
+    strata=(),
+    stratum=Limits(max_share=1, max_changes=None, max_times_median=None),
+)
 
 
 def month_of(period: Period = DECEMBER, *, effects: str = "live", area: str = "lake", run_id: str = "run-1") -> dict:
@@ -87,6 +96,10 @@ class Register:
                 "quarantined": 0,
                 "minimum_rows": 1,
                 "first_period": None,
+                "validated": True,
+                "reconciled": True,
+                "first_day": "2010-01-04",
+                "sha256": None,
             }
             for feed in ("transactions", "export_declarations")
             for month in window
@@ -112,6 +125,10 @@ class Register:
             "open_accounts": 0,
             "changes": 0,
             "counts": "{}",
+            "strata": "{}",
+            "margins": "{}",
+            "approval": "not_needed",
+            "coverage_id": "",
             "rules_version": "",
             "policy_version": "",
             "run_id": month["run_id"],

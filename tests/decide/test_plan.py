@@ -23,7 +23,7 @@ from include.operations_plan_tables import PLANS
 from include.plan import hash_plan, judge_size
 from include.program_type_rules import RuleTable, rules_relation
 from tests.decide.accounts import AS_OF, LONG_AGO, MONTH, account_facts, an_account, coverage, run_decisions
-from tests.decide.month import AFTER_DECEMBER, DECEMBER, Register, month_of
+from tests.decide.month import AFTER_DECEMBER, DECEMBER, NO_LIMIT, Register, month_of
 from tests.decide.oracle import Account
 
 DORMANT = an_account()
@@ -87,7 +87,11 @@ def test_another_period_or_day_makes_another_hash_and_so_does_a_missing_row() ->
 
 # The breaker.
 
-TEN_PERCENT = Breaker(first_run_max_share=0.10, max_share=0.05, max_changes=None, min_accounts_for_percent=50)
+TEN_PERCENT = replace(NO_LIMIT, first_run_max_share=0.10, whole=replace(NO_LIMIT.whole, max_share=0.05))
+
+
+def limited(**limits: float) -> Breaker:
+    return replace(TEN_PERCENT, whole=replace(TEN_PERCENT.whole, **limits))
 
 
 @pytest.mark.parametrize(
@@ -103,14 +107,14 @@ TEN_PERCENT = Breaker(first_run_max_share=0.10, max_share=0.05, max_changes=None
         (0, 0, True, TEN_PERCENT, "ready"),
         (0, 5000, True, replace(TEN_PERCENT, first_run_max_share=0), "ready"),
         (1, 5000, True, replace(TEN_PERCENT, first_run_max_share=0), "held"),
-        (7, 100, False, replace(TEN_PERCENT, max_share=0.07), "ready"),
-        (29, 100, False, replace(TEN_PERCENT, max_share=0.29), "ready"),
-        (30, 100, False, replace(TEN_PERCENT, max_share=0.29), "held"),
-        (3, 40, False, replace(TEN_PERCENT, max_changes=3), "ready"),
-        (4, 40, False, replace(TEN_PERCENT, max_changes=3), "held"),
-        (4, 5000, False, replace(TEN_PERCENT, max_changes=3), "held"),
-        (0, 5000, False, replace(TEN_PERCENT, max_changes=0), "ready"),
-        (1, 5000, False, replace(TEN_PERCENT, max_changes=0), "held"),
+        (7, 100, False, limited(max_share=0.07), "ready"),
+        (29, 100, False, limited(max_share=0.29), "ready"),
+        (30, 100, False, limited(max_share=0.29), "held"),
+        (3, 40, False, limited(max_changes=3), "ready"),
+        (4, 40, False, limited(max_changes=3), "held"),
+        (4, 5000, False, limited(max_changes=3), "held"),
+        (0, 5000, False, limited(max_changes=0), "ready"),
+        (1, 5000, False, limited(max_changes=0), "held"),
         (0, 0, True, replace(TEN_PERCENT, min_accounts_for_percent=0), "ready"),
     ],
 )
@@ -131,7 +135,7 @@ def test_the_reason_is_one_sentence_with_the_numbers() -> None:
         judge_size(12, 30, TEN_PERCENT, is_first=True).reason
     )
     assert "12 of 30 open accounts would change; the policy lets 9 pass in a month" == (
-        judge_size(12, 30, replace(TEN_PERCENT, max_changes=9), is_first=True).reason
+        judge_size(12, 30, limited(max_changes=9), is_first=True).reason
     )
 
 

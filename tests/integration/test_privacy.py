@@ -85,7 +85,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     folder = tmp_path_factory.mktemp("privacy")
     ws = new_workspace(folder / "data")
     # Without a limit, so that the plan is applied and its closures are told.
-    no_limit = replace(ws.policy.breaker, first_run_max_share=1, max_share=1)
+    no_limit = replace(ws.policy.breaker, first_run_max_share=1, strata=())
     ws = replace(ws, policy=replace(ws.policy, breaker=no_limit))
     load_folder(ws.source, planted(folder / "csv"))
     said: list[str] = []
