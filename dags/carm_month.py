@@ -85,7 +85,8 @@ def publish_activity(month):
 @task(pool=DATABASE_POOL)
 def plan(month):
     """Decides about every account and draws up the plan of changes, checked and held against the limits."""
-    from include.decide import publish_decisions, publish_plan
+    from include.decide import publish_decisions
+    from include.plan_step import publish_plan
 
     workspace = open_workspace()
     return {"decisions": publish_decisions(workspace, month), **publish_plan(workspace, month)}

@@ -45,9 +45,10 @@ def extract_only(
 def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: str | None = None) -> dict[str, Any]:
     """A whole month; returns its summary."""
     from include.apply import apply_plan
-    from include.decide import publish_decisions, publish_plan
+    from include.decide import publish_decisions
     from include.month import close_month
     from include.notices import publish_notices
+    from include.plan_step import publish_plan
     from include.statements import list_shards, publish_statement_lines, register_statements, render_shard
 
     month, _ = extract_only(ws, period, effects=effects, run_id=run_id)

@@ -19,8 +19,9 @@ from include.apply import applied_changes, apply_plan
 from include.carm.errors import DataError, Refused
 from include.carm.period import Period
 from include.database import connect_engine, write_transaction
-from include.decide import publish_decisions, publish_plan
+from include.decide import publish_decisions
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
+from include.plan_step import publish_plan
 from tests.decide.accounts import AS_OF, LONG_AGO, account_facts, an_account, bn15_of
 from tests.decide.month import ACCOUNTS, AFTER_DECEMBER, DECEMBER, Register, month_of
 

@@ -18,9 +18,10 @@ from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.carm.policy import Breaker, Policy
-from include.decide import publish_decisions, publish_plan
+from include.decide import publish_decisions
 from include.operations_plan_tables import PLANS
 from include.plan import hash_plan, judge_size
+from include.plan_step import publish_plan
 from include.program_type_rules import RuleTable, rules_relation
 from tests.decide.accounts import AS_OF, LONG_AGO, MONTH, account_facts, an_account, coverage, run_decisions
 from tests.decide.month import AFTER_DECEMBER, DECEMBER, NO_LIMIT, Register, month_of
