@@ -1,0 +1,19 @@
+"""The command line ``carm``: for people, beside the UI of Airflow.
+
+A verb is one function in a module of this package. ``@carm.command`` names it, ``@in_workspace`` gives it the workspace
+and ``--json``; it prints through :func:`show` and raises a ``CarmError`` for whatever a person can put right. Exit
+codes: 0 done, 1 the data or a check failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+from include.cli import months, source
+from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
+
+__all__ = ["ShownProgress", "Verbs", "carm", "in_workspace", "main", "months", "show", "source"]
+
+
+def main() -> None:
+    """Run the command line; the console script ``carm`` calls it."""
+    carm(prog_name="carm")

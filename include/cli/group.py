@@ -1,0 +1,101 @@
+"""The group ``carm`` and what all its verbs share: the workspace, printing, progress, and errors as one line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from include.carm.errors import CarmError
+
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended."""
+
+
+class Verbs(click.Group):
+    """Turns what a verb raises into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CarmError as error:
+            click.echo(str(error), err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            click.echo("interrupted: nothing of the unfinished step was kept", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:
+            # The reader (head, less) has seen enough. Python would complain again when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from error
+
+
+@click.group("carm", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def carm() -> None:
+    """Statement months of BN15 (RM) accounts: fill a source, look into what the months left behind.
+
+    Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.
+    """
+
+
+def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give ``verb`` the options that all verbs share, as arguments ``ws`` (Workspace) and ``as_json`` (bool)."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of text for people.")
+    @click.option("--source", metavar="URL", envvar="CARM_SOURCE_URL", help="SQLAlchemy URL of the source database.")
+    @click.option("--data", metavar="FOLDER", help="Data folder  [default: CARM_DATA, else data]", type=Path)
+    @functools.wraps(verb)
+    def with_options(data: Path | None, source: str | None, as_json: bool, **others: Any) -> None:
+        from include.workspace import Workspace
+
+        verb(ws=Workspace.open(data, source_url=source), as_json=as_json, **others)
+
+    return with_options
+
+
+def show(as_json: bool, facts: dict[str, Any], lines: Iterable[str]) -> None:
+    """Print ``facts`` as JSON, or else ``lines``."""
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2, default=str))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+class ShownProgress:
+    """Shows how far long work is, on standard error: one moving line on a terminal, else a line every tenth."""
+
+    LEAST_ROWS = 100_000
+    """Shorter work is over before a line about it is read."""
+
+    def __init__(self) -> None:
+        self._tenth = 0
+        self._what = ""
+        self._is_open = False
+
+    def __call__(self, what: str, rows: int, share: float) -> None:
+        """Take note of ``rows`` done of ``what``, which is ``share`` (0 to 1) of all."""
+        if what != self._what:
+            self.close()
+            self._what, self._tenth = what, 0
+        if rows < self.LEAST_ROWS:
+            return
+        line = f"{what}: {rows:,} rows ({share:.0%})"
+        if sys.stderr.isatty():
+            click.echo(f"\r{line}\x1b[K", err=True, nl=False)
+            self._is_open = True
+        elif int(share * 10) > self._tenth:
+            self._tenth = int(share * 10)
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        """End a moving line, so that what comes next begins on its own."""
+        if self._is_open:
+            click.echo(err=True)
+        self._is_open = False

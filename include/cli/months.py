@@ -1,0 +1,75 @@
+"""The verbs that look into what the months left behind: ``status``, ``explain``, ``statement``, ``verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from include.cli.group import carm, in_workspace, show
+
+if TYPE_CHECKING:
+    from include.workspace import Workspace
+
+
+@carm.command("status")
+@in_workspace
+def status(ws: Workspace, as_json: bool) -> None:
+    """List the months: what was decided, issued and planned, and which months of a feed are not covered."""
+    from include.status import status as find_status
+    from include.status import status_lines
+
+    facts = find_status(ws)
+    show(as_json, facts, status_lines(facts))
+
+
+@carm.command("explain")
+@click.argument("bn15")
+@click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest that was decided]")
+@in_workspace
+def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None) -> None:
+    """Say why account BN15 got its decision."""
+    from include.carm.period import Period
+    from include.status import explain as find_reasons
+    from include.status import explain_lines
+
+    facts = find_reasons(ws, bn15, Period.parse(period) if period else None)
+    show(as_json, facts, explain_lines(facts))
+
+
+@carm.command("statement")
+@click.argument("bn15")
+@click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest with statements]")
+@click.option("--format", "format_", type=click.Choice(["html", "csv", "json"]), default="html", show_default=True)
+@click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
+@click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
+@in_workspace
+def statement(
+    ws: Workspace, as_json: bool, bn15: str, period: str | None, format_: str, output: Path | None, shadow: bool
+) -> None:
+    """Print the Statement of Account of account BN15, as it was rendered for the month."""
+    from include.carm.period import Period
+    from include.statements import newest_statements, read_statement, write_private
+
+    area = "shadow" if shadow else "lake"
+    month = Period.parse(period) if period else newest_statements(ws, area)
+    content = read_statement(ws, month, bn15, "json" if as_json else format_, area)
+    if output is None:
+        click.echo(content, nl=False)
+    else:
+        write_private(output, content)
+        click.echo(f"written: {output}", err=True)
+
+
+@carm.command("verify")
+@click.option("--period", metavar="YYYY-MM", help="Only what was known up to this month.")
+@in_workspace
+def verify(ws: Workspace, as_json: bool, period: str | None) -> None:
+    """Prove the lake: seals, counts, effects and the chain of balances. Exit code 1 names what is broken."""
+    from include.carm.period import Period
+    from include.verify import verify as find_faults
+    from include.verify import verify_lines
+
+    facts = find_faults(ws, Period.parse(period) if period else None)
+    show(as_json, facts, verify_lines(facts))
