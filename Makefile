@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env env-dev run ui backfill test check check-format check-lint check-types check-sql format golden lock clean
+.PHONY: help env env-dev run ui backfill test bench check check-format check-lint check-types check-sql format golden lock clean
 
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -23,6 +23,7 @@ TO_PERIOD :=
 BASE_PYTHONS := $(or $(BASE_PYTHON),python3.13 python3.12 python3.11 python3)
 # More words for pytest: make test TESTS="tests/carm -k calendar"
 TESTS :=
+PROFILE := small
 
 help:
 	@echo "make run                   one statement month through Airflow, with a demo source if there is none"
@@ -30,6 +31,7 @@ help:
 	@echo "make ui                    Airflow in the browser; PORT=8080  DATA=folder"
 	@echo "make backfill              several months in shadow; FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
 	@echo "make test                  every test; TESTS=\"words for pytest\""
+	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"
 	@echo "make golden                rewrites the golden files and docs/data-quality.md; review the diff"
@@ -56,6 +58,10 @@ backfill: env
 # are made once, and some of its tests stand in a row.
 test: env-dev
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(TESTS)
+
+# Alone on its machine: what else runs there is measured too.
+bench: env
+	@$(PYTHON) -m bench --profile "$(PROFILE)"
 
 check: check-format check-lint check-types check-sql
 

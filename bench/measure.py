@@ -1,0 +1,56 @@
+"""How things are measured: in turns, each several times, the fastest of each counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large the data of a benchmark are."""
+
+    name: str
+    accounts: int
+    months: int
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("small", accounts=100_000, months=49),
+        Profile("medium", accounts=300_000, months=49),
+        Profile("national", accounts=1_000_000, months=49),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A stage beside its floor, in seconds; ``target`` is the largest ratio that is promised, None where none is."""
+
+    stage: str
+    seconds: float
+    floor: str
+    floor_seconds: float
+    target: float | None
+
+    @property
+    def ratio(self) -> float:
+        return self.seconds / self.floor_seconds
+
+    @property
+    def is_missed(self) -> bool:
+        return self.target is not None and self.ratio > self.target
+
+
+def fastest_in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """The least seconds that each work took. In turns, so that a slow minute of the machine falls on all of them."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for position, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            seconds[position].append(time.perf_counter() - start)
+    return [min(found) for found in seconds]
