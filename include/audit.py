@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 from sqlalchemy.engine import Connection
 
 from include.operations_plan_tables import AUDIT_CHAIN
 
 BEGINNING = "0" * 64
 """What the first link has in place of a link before it."""
+
+_ROWS_A_READ = 5_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def append_link(connection: Connection, event: str, subject: str, facts: Mapping
         connection.exec_driver_sql(f"LOCK TABLE {AUDIT_CHAIN.name} IN EXCLUSIVE MODE")
     last = connection.execute(select(AUDIT_CHAIN).order_by(AUDIT_CHAIN.c.link_no.desc()).limit(1)).first()
     number, previous = (last.link_no + 1, last.sha256) if last is not None else (1, BEGINNING)
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _json(facts)
     sha256 = _hash(number, event, subject, text, previous)
     connection.execute(
         insert(AUDIT_CHAIN).values(
@@ -85,6 +87,22 @@ def find_broken_link(connection: Connection) -> tuple[Link, str] | None:
     return None
 
 
+def digest_rows(connection: Connection, query: Select[Any]) -> str:
+    """SHA-256 over the rows of ``query``, one JSON array a line: what a link says of rows that lie in other tables.
+
+    The query names its columns and its order; both are part of what is hashed. The same on SQLite and PostgreSQL.
+    """
+    columns = [column.name for column in query.selected_columns]
+    digest = hashlib.sha256(f"{_json(columns)}\n".encode())
+    for row in connection.execute(query.execution_options(yield_per=_ROWS_A_READ)):
+        digest.update(f"{_json(list(row))}\n".encode())
+    return digest.hexdigest()
+
+
+def _json(content: Any) -> str:
+    # Days as ISO text, as both databases show them.
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
 def _hash(link_no: int, event: str, subject: str, facts: str, previous: str) -> str:
-    content = json.dumps([link_no, event, subject, facts, previous], separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hashlib.sha256(_json([link_no, event, subject, facts, previous]).encode()).hexdigest()

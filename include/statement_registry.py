@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
+from include.audit import append_link, digest_rows
 from include.carm.errors import Refused
 from include.carm.period import Period
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
@@ -68,7 +70,10 @@ def issued_otherwise(period: Period, what: str) -> Refused:
 
 
 def record_issue(connection: Connection, period: Period, statements: pa.Table, issue: Issue) -> int:
-    """Write the registry rows and the issued month; returns how many statements this issued for the first time."""
+    """Write the registry rows, the issued month and its link of the audit chain.
+
+    Returns how many statements this issued for the first time: none where the month was issued before.
+    """
     if is_issued(connection, period):
         return 0
     columns = ("period", "bn15", "version", "document_sha256")
@@ -85,4 +90,14 @@ def record_issue(connection: Connection, period: Period, statements: pa.Table, i
             run_id=issue.run_id,
         )
     )
+    append_link(connection, "issue", str(period), issue_facts(connection, str(period)))
     return statements.num_rows
+
+
+def issue_facts(connection: Connection, period: str) -> dict[str, Any]:
+    """What the audit chain says of an issued month: its row, and ``registry_sha256`` over all its registry rows."""
+    query = select(ISSUED_MONTHS).where(ISSUED_MONTHS.c.period == period)
+    month = connection.execute(query).mappings().one()
+    registry = STATEMENT_REGISTRY.c
+    rows = select(STATEMENT_REGISTRY).where(registry.period == period).order_by(registry.bn15, registry.version)
+    return {**month, "registry_sha256": digest_rows(connection, rows)}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
+from datetime import date
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Engine
 
-from include.audit import append_link, chain_head, find_broken_link, read_links
+from include.audit import append_link, chain_head, digest_rows, find_broken_link, read_links
 from include.database import connect_engine, write_transaction
 from include.operations import migrate
-from include.operations_plan_tables import AUDIT_CHAIN
+from include.operations_plan_tables import AUDIT_CHAIN, HOLDS
 
 PROCESSES = multiprocessing.get_context("spawn")
 
@@ -90,3 +92,40 @@ def append_many(url: str, writer: int) -> None:
     for number in range(20):
         with write_transaction(engine) as connection:
             append_link(connection, "hold", f"{writer}-{number}", {})
+
+
+HOLD = {
+    "hold_no": 1,
+    "bn15": "000000018RM0001",
+    "account_key": 180001,
+    "reason": "appel à régler",
+    "hold_until": date(2022, 3, 31),
+    "known_from": "2022-01",
+    "lifted_from": None,
+    "recorded_by": "martin",
+}
+
+
+def digest_of(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return digest_rows(connection, select(HOLDS).order_by(HOLDS.c.hold_no))
+
+
+def test_the_digest_of_rows_is_the_same_on_every_database_and_covers_every_column(chained):
+    with write_transaction(chained) as connection:
+        connection.execute(insert(HOLDS), [HOLD, {**HOLD, "hold_no": 2, "hold_until": None}])
+    whole = digest_of(chained)
+    lines = (
+        '["hold_no","bn15","account_key","reason","hold_until","known_from","lifted_from","recorded_by"]\n'
+        '[1,"000000018RM0001",180001,"appel à régler","2022-03-31","2022-01",null,"martin"]\n'
+        '[2,"000000018RM0001",180001,"appel à régler",null,"2022-01",null,"martin"]\n'
+    )
+    assert whole == hashlib.sha256(lines.encode()).hexdigest()
+    for column, value in {**HOLD, "hold_until": date(2022, 4, 1), "lifted_from": "2022-02"}.items():
+        other = value if value != HOLD[column] else (value + 7 if isinstance(value, int) else f"{value} ")
+        with write_transaction(chained) as connection:
+            connection.execute(update(HOLDS).where(HOLDS.c.hold_no == 1).values({column: other}))
+        assert digest_of(chained) != whole
+        with write_transaction(chained) as connection:
+            connection.execute(update(HOLDS).where(HOLDS.c.hold_no != 2).values(HOLD))
+        assert digest_of(chained) == whole
