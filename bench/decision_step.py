@@ -39,7 +39,10 @@ SELECT
     hash(number, 'share') % 1000 / 1000.0 AS share,
     CASE WHEN hash(number, 'type') % 100 < 73 THEN 'importer' WHEN hash(number, 'type') % 100 < 83 THEN 'exporter'
     ELSE 'dual' END AS program_type,
-    list_extract(['AB', 'BC', 'MB', 'NB', 'NL', 'NS', 'ON', 'PE', 'QC', 'SK'], 1 + CAST(hash(number, 'p') % 10 AS INTEGER)) AS province,
+    list_extract(
+        ['AB', 'BC', 'MB', 'NB', 'NL', 'NS', 'ON', 'PE', 'QC', 'SK'],
+        1 + CAST(hash(number, 'p') % 10 AS INTEGER)
+    ) AS province,
     DATE '1995-01-01' + CAST(hash(number, 'opened') % 8000 AS INTEGER) AS opened_on
 FROM range(1, $accounts + 1) AS numbers(number)
 """
