@@ -122,6 +122,8 @@ def test_each_change_stands_in_the_journal_with_its_evidence(register: Register)
         '"valid_from": "2021-12-25"}',
         "outcome": "applied",
         "outcome_reason": None,
+        "evidence": "{}",
+        "approved_by": None,
         "run_id": "run-1",
     } == closed
     assert {"program_type": "exporter", "status": "open", "valid_from": "2021-12-25"} == json.loads(

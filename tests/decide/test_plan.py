@@ -173,6 +173,10 @@ def test_a_plan_is_recorded_once_with_its_counts_and_versions(register: Register
             "open_accounts": 60,
             "changes": 6,
             "counts": '{"close": {"no_activity_4_years": 6}, "keep": {"active": 54}}',
+            "strata": "{}",
+            "margins": "{}",
+            "approval": "not_needed",
+            "coverage_id": "",
             "rules_version": RuleTable.load().version,
             "policy_version": register.ws.policy.version,
             "run_id": "run-1",
@@ -197,7 +201,7 @@ def test_a_first_live_run_over_its_share_is_held_until_the_policy_lets_it_pass(r
 def test_a_run_is_the_first_until_an_earlier_one_changed_an_account(
     register: Register, applied_count: int, state: str
 ) -> None:
-    strict = register.with_policy(breaker=replace(TEN_PERCENT, first_run_max_share=0, max_share=0.10))
+    strict = register.with_policy(breaker=replace(limited(max_share=0.10), first_run_max_share=0))
     publish_decisions(strict.ws, month_of())
     earlier = strict.record_plan(month_of(), "applied")
     this = update(PLANS).where(PLANS.c.plan_hash == earlier)
