@@ -64,6 +64,14 @@ class ConnectionSettings:
             fields["host"], schema = schema, None
         return cls(conn_id, parts.scheme, schema=schema, port=parts.port, extra=dict(parse_qsl(parts.query)), **fields)
 
+    def web_address(self) -> str:
+        """The address of the server behind this connection: ``schema://host:port``, without a schema ``http``.
+
+        The host may be a whole address, with a path below which the server answers.
+        """
+        address = str(self.host) if "://" in str(self.host) else f"{self.schema or 'http'}://{self.host}"
+        return f"{address}:{self.port}" if self.port else address
+
     def database_url(self, data: Path | str) -> str:
         """The SQLAlchemy URL of the database behind this connection.
 

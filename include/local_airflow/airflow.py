@@ -11,7 +11,7 @@ from pathlib import Path
 from include.airflow_settings import AirflowSettings
 from include.carm.errors import DataError, Unavailable
 from include.local_airflow.dag_runs import DagRunFollower
-from include.local_airflow.environment import PROJECT_FOLDER, Keys, airflow_environment
+from include.local_airflow.environment import HOST, PROJECT_FOLDER, Keys, airflow_environment
 from include.local_airflow.processes import Processes
 from include.local_airflow.progress import Progress
 from include.local_airflow.rest import RestApi
@@ -31,7 +31,7 @@ class LocalAirflow:
         self.settings = settings
         self.progress = progress
         self.processes = Processes(self.home, airflow_environment(data, port, self.keys), PROJECT_FOLDER)
-        self.api = RestApi(port, self.processes.check)
+        self.api = RestApi(f"http://{HOST}:{port}", self.processes.check)
         self.follower = DagRunFollower(self.api, self.home, self.processes.check, progress)
 
     def start(self, *, keep_reading_dags: bool = False) -> None:

@@ -5,29 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
+from include.airflow_api import AirflowApi, run_path
 from include.airflow_settings import AirflowSettings
 from include.carm.errors import Unavailable
 from include.carm.period import Period
-from include.local_airflow.environment import HOST
 
 READY_SECONDS = 180
-TRIES = 8
-_BUSY = (500, 502, 503, 504)  # SQLite has one writer; while the scheduler writes, a request may come too early.
+AWAITING = "awaiting_input"
 
 
 @dataclass
-class RestApi:
-    """Airflow's API at ``port``. ``check`` is called while waiting; it raises when Airflow is gone."""
+class RestApi(AirflowApi):
+    """What the runner does with Airflow's API. ``check`` raises when Airflow is gone."""
 
-    port: int
-    check: Callable[[], None]
-    token: str = ""
     _warming: http.client.HTTPConnection | None = None  # Kept open, for the server stops for one who has gone.
 
     def wait_until_ready(self) -> None:
@@ -42,7 +37,8 @@ class RestApi:
             if status == 200:
                 return
             if time.monotonic() > deadline:
-                raise Unavailable(f"Airflow's api-server does not answer on port {self.port}: give the command again")
+                port = self.connection().port
+                raise Unavailable(f"Airflow's api-server does not answer on port {port}: give the command again")
             time.sleep(0.1)
 
     def warm_up(self) -> None:
@@ -51,62 +47,8 @@ class RestApi:
         The server builds that part when it is first asked, for three to four seconds; now the scheduler, which starts
         at the same time, does not have to wait for it.
         """
-        self._warming = http.client.HTTPConnection(HOST, self.port)
+        self._warming = self.connection()
         self._warming.request("GET", "/execution/health")
-
-    def log_in(self, user: str, password: str) -> None:
-        self.token = self.send("POST", "/auth/token", {"username": user, "password": password})["access_token"]
-
-    def get(self, path: str, **query: Any) -> Any:
-        """The answer to a GET of ``/api/v2<path>``."""
-        written = urlencode({name: value for name, value in query.items() if value is not None}, doseq=True)
-        return self.send("GET", f"/api/v2{path}?{written}")
-
-    def entries(self, path: str, key: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Every entry below ``key``, page by page."""
-        offset = 0
-        while True:
-            page = self.get(path, limit=100, offset=offset, **query)
-            yield from page[key]
-            offset += len(page[key])
-            if not page[key] or offset >= page["total_entries"]:
-                return
-
-    def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, accept: tuple[int, ...] = ()) -> Any:
-        """The answer to a request, as JSON; None for a status in ``accept``.
-
-        Raises ``Unavailable`` with Airflow's own words when it refuses, and whatever ``check`` raises.
-        """
-        for attempt in range(1, TRIES + 1):
-            try:
-                status, text = self._exchange(method, path, body)
-            except OSError as error:
-                status, text = 503, str(error)
-            if status < 300:
-                return json.loads(text) if text else None
-            if status in accept:
-                return None
-            self.check()
-            if status not in _BUSY or attempt == TRIES:
-                raise Unavailable(f"Airflow refused {method} {path.partition('?')[0]} with {status}: {_detail(text)}")
-            time.sleep(attempt / 2)
-        raise AssertionError
-
-    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
-        try:
-            headers = {"Content-Type": "application/json"}
-            if self.token:
-                headers["Authorization"] = f"Bearer {self.token}"
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            connection.close()
-
-    # --- What the runner does with it ---------------------------------------------------------------------------
 
     def load_settings(self, settings: AirflowSettings) -> None:
         """Put connections, pools and variables there, over what Airflow has under these names."""
@@ -141,8 +83,9 @@ class RestApi:
     def end_unfinished(self) -> list[str]:
         """Fail the runs that an earlier, interrupted Airflow left queued or running, and end its backfills.
 
-        A run that nothing works for would hold the only place of its Dag for ever. To be called before a scheduler
-        takes them up again. Returns the ids of the runs.
+        A run that nothing works for would hold the only place of its Dag for ever. A run that waits for a person's
+        answer was not interrupted, and waits on. To be called before a scheduler takes them up again. Returns the ids
+        of the runs.
         """
         dags = {dag["dag_id"] for dag in self.entries("/dags", "dags")}
         for dag_id in dags:
@@ -151,7 +94,9 @@ class RestApi:
                     self.end_backfill(backfill["id"])
         ended = []
         for run in list(self.entries("/dags/~/dagRuns", "dag_runs", state=["queued", "running"])):
-            self.send("PATCH", run_path(run), {"state": "failed", "note": "its Airflow was stopped in the middle"})
+            if any(instance["state"] == AWAITING for instance in self.task_instances(run)):
+                continue
+            self.send("PATCH", path_of(run), {"state": "failed", "note": "its Airflow was stopped in the middle"})
             ended.append(run["dag_run_id"])
         return ended
 
@@ -201,16 +146,16 @@ class RestApi:
         return run
 
     def run(self, run: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self.send("GET", run_path(run))
+        found: dict[str, Any] = self.send("GET", path_of(run))
         return found
 
     def task_instances(self, run: dict[str, Any]) -> list[dict[str, Any]]:
-        path = run_path(run).removeprefix("/api/v2")
+        path = run_path(run["dag_id"], run["dag_run_id"])
         return list(self.entries(f"{path}/taskInstances", "task_instances"))
 
     def result(self, task_instance: dict[str, Any]) -> Any:
         """What a task returned; None when it returned nothing."""
-        path = f"{run_path(task_instance)}/taskInstances/{task_instance['task_id']}/xcomEntries/return_value"
+        path = f"{path_of(task_instance)}/taskInstances/{task_instance['task_id']}/xcomEntries/return_value"
         query = urlencode({"map_index": task_instance["map_index"]})
         answer = self.send("GET", f"{path}?{query}", accept=(404,))
         if answer is None:
@@ -219,14 +164,6 @@ class RestApi:
         return json.loads(value) if isinstance(value, str) else value
 
 
-def run_path(run: dict[str, Any]) -> str:
+def path_of(run: dict[str, Any]) -> str:
     """The path of a run, or of the run of a task instance."""
-    return f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
-
-
-def _detail(text: str) -> str:
-    try:
-        detail = json.loads(text)["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = text
-    return " ".join(str(detail).split())[:300]
+    return f"/api/v2{run_path(run['dag_id'], run['dag_run_id'])}"

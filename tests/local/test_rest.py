@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from include import airflow_api
 from include.carm.errors import Unavailable
 from include.carm.period import Period
-from include.local_airflow import rest
-from include.local_airflow.rest import RestApi, run_path
+from include.local_airflow.rest import RestApi, path_of
 
 
 class Airflow(HTTPServer):
@@ -42,7 +42,7 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
-    monkeypatch.setattr(rest.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(airflow_api.time, "sleep", lambda seconds: None)
     with Airflow() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -51,7 +51,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
 
 @pytest.fixture
 def api(airflow: Airflow) -> RestApi:
-    return RestApi(airflow.server_address[1], check=lambda: None)
+    return RestApi(f"http://127.0.0.1:{airflow.server_address[1]}", check=lambda: None)
 
 
 def test_a_busy_answer_is_asked_for_again(airflow, api):
@@ -92,7 +92,7 @@ def test_long_lists_are_read_page_by_page(airflow, api):
 def test_the_name_of_a_run_is_quoted_in_its_path():
     run = {"dag_id": "carm_month", "dag_run_id": "manual__2021-12-25T06:00:00+00:00__x"}
     expected = "/api/v2/dags/carm_month/dagRuns/manual__2021-12-25T06%3A00%3A00%2B00%3A00__x"
-    assert run_path(run) == expected
+    assert path_of(run) == expected
 
 
 def test_a_month_is_triggered_by_its_partition(airflow, api):
