@@ -21,6 +21,7 @@ from include.carm.period import Period
 from include.database import write_transaction
 from include.operations_plan_tables import APPROVALS, PLAN_MAKERS, PLANS
 from include.plan import hash_plan
+from include.statement_registry import is_issued
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -74,12 +75,14 @@ def renew_makers(ws: Workspace, plan_hash: str, ask: Callable[[str], Iterable[st
 def require_decidable(ws: Workspace, plan_hash: str) -> dict[str, Any]:
     """Refuse before a person is asked what would be refused afterwards; returns the plan's hash, period and changes.
 
-    Raises ``Refused`` where there is no such plan, it does not wait for an approval, one of its makers is unknown, or
-    the decisions in the lake are not the ones that it was made from.
+    Raises ``Refused`` where there is no such plan, its month is not closed, it does not wait for an approval, one of
+    its makers is unknown, or the decisions in the lake are not the ones that it was made from.
     """
     with ws.operations.connect() as connection:
         plan = _find_plan(connection, plan_hash)
         reason = _why_not_waiting(plan) or _why_maker_unknown(makers_of(connection, plan_hash))
+        if not is_issued(connection, Period.parse(plan.period)):
+            reason = f"{plan.period} is not issued yet; let carm_month finish it first"
     reason = reason or _why_not_the_same(ws, plan)
     if reason:
         raise Refused(f"plan {plan_hash[:12]} of {plan.period} cannot be approved: {reason}")
@@ -169,6 +172,19 @@ def settle_answer(
     if recorded["decision"] == REJECTED:
         raise Refused(f"plan {plan_hash[:12]} was rejected by {answer.by}: nothing was changed")
     return recorded
+
+
+def apply_approved_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[str, Any]:
+    """Apply a plan that a person approved, as :func:`include.apply.apply_plan` does; refuse where nothing would follow.
+
+    Raises ``Refused`` for a plan that is not applied now and was not before.
+    """
+    from include.apply import apply_plan
+
+    outcome = apply_plan(ws, month, plan_hash)
+    if outcome["state"] not in ("applied", "handed_over"):
+        raise Refused(f"plan {plan_hash[:12]} is {outcome['state']} and not approved: nothing was changed")
+    return outcome
 
 
 def _find_plan(connection: Connection, plan_hash: str) -> Row[Any]:

@@ -119,6 +119,15 @@ def _lock(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[s
         connection.execute(insert(PERIOD_LOCKS).values(period=str(period), run_id=run_id))
 
 
+def reopen_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> dict[str, Any]:
+    """Lock a month that was run live, to finish what a person decided only later; returns what every step takes.
+
+    Raises ``Refused`` when another run works on the month.
+    """
+    _lock(ws, period, run_id, is_run_active)
+    return {"period": str(period), "effects": "live", "area": "lake", "run_id": run_id}
+
+
 def release_month(ws: Workspace, month: dict[str, Any]) -> None:
     """Give the month's lock back, when this run still holds it."""
     with write_transaction(ws.operations) as connection:
@@ -150,17 +159,33 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``.
     """
     summary = summarise(ws, month)
-    folder = ws.data / "summaries" if month["area"] == "lake" else ws.data / "shadow" / "summaries"
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{month['period']}.{os.getpid()}.json"
-    fresh.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    fresh.replace(folder / f"period={month['period']}.json")
+    _write_summary(ws, summary)
     release_month(ws, month)
     # What the month was before the run stays: a task of the finished run may be cleared, and the answer is the same.
     for folder in ws.staging(month["run_id"], "month").parent.iterdir():
         if folder.name != "month":
             rmtree(folder, ignore_errors=True)
     return summary
+
+
+def close_again(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
+    """Write the summary of a month anew that :func:`reopen_month` opened, and give its lock back.
+
+    It stays the summary of the run that made the month, with what has come of its plan since.
+    """
+    before = read_summary(ws, Period.parse(month["period"]), month["area"])
+    summary = summarise(ws, {**month, "run_id": before["run_id"] if before else month["run_id"]})
+    _write_summary(ws, summary)
+    release_month(ws, month)
+    return summary
+
+
+def _write_summary(ws: Workspace, summary: dict[str, Any]) -> None:
+    folder = ws.data / "summaries" if summary["area"] == "lake" else ws.data / "shadow" / "summaries"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{summary['period']}.{os.getpid()}.json"
+    fresh.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    fresh.replace(folder / f"period={summary['period']}.json")
 
 
 def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
