@@ -454,14 +454,13 @@ def seal_batch(
 def coverage_rows(
     ws: Workspace, batch: Batch, plan: ExtractPlan, feed: LedgerFeed, result: FeedResult
 ) -> list[dict[str, Any]]:
-    """What the batch says of the feed's coverage: a row a month, and one for each older month that got late rows."""
+    """What the batch found of the feed: a row a month, and one for each older month that got late rows.
+
+    Facts only: what they are worth is told when a month is decided (:mod:`include.coverage`).
+    """
     policy = ws.policy.feeds[feed.name]
-    state = plan.feed_states[feed.name]
-    first_day = plan.first_days[feed.name]
-    first = policy.first_period or (
-        ws.calendar.period_of(date.fromisoformat(first_day)) if first_day and first_day >= "1980-01-01" else None
-    )
-    minimum = policy.minimum_rows_header_only if state == "empty" else policy.minimum_rows
+    state, first_day = plan.feed_states[feed.name], plan.first_days[feed.name]
+    hashes = _file_hashes(batch, feed, result)
     counts: Counter[tuple[str, str]] = Counter()
     for row in result.arrivals:
         if row["arrival"] in NEW_ARRIVALS and row["placed_in"] in batch.labels:
@@ -477,43 +476,21 @@ def coverage_rows(
             "state": state,
             "rows": rows,
             "quarantined": result.quarantined.get(posted, 0) if posted == placed else 0,
-            "minimum_rows": minimum,
-            "first_period": str(first) if first else None,
+            # As the policy stood then, for who reads the ledger later; coverage is judged by the policy of the day.
+            "minimum_rows": policy.minimum_rows_header_only if state == "empty" else policy.minimum_rows,
+            "first_period": str(policy.first_period) if policy.first_period else None,
             "validated": True,
             "reconciled": True,
             "first_day": first_day,
-            "sha256": None,
+            "sha256": hashes[placed],
         }
         for (posted, placed), rows in sorted(counts.items())
     ]
 
 
-def window_coverage(ws: Workspace, period: Period) -> pa.Table:
-    """The relation ``coverage``: per feed whether every month of the window is covered, and which are not.
-
-    Columns ``feed, covered, missing`` (months, comma-separated), as known at ``period``.
-    """
-    window = [str(month) for month in ws.calendar.window(period)]
-    known: dict[tuple[str, str], list[Any]] = {}
-    with ws.operations.connect() as connection:
-        query = select(FEED_COVERAGE).where(FEED_COVERAGE.c.known_in <= str(period), FEED_COVERAGE.c.period.in_(window))
-        for row in connection.execute(query):
-            known.setdefault((row.feed, row.period), []).append(row)
-    rows = []
-    for feed in LEDGER_FEEDS:
-        missing = [month for month in window if not _is_covered(known.get((feed.name, month), []), month)]
-        rows.append({"feed": feed.name, "covered": not missing, "missing": ",".join(missing)})
-    schema = pa.schema([("feed", pa.string()), ("covered", pa.bool_()), ("missing", pa.string())])
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _is_covered(rows: list[Any], month: str) -> bool:
-    if any(row.state == "not_expected" for row in rows):
-        return True
-    received = [row for row in rows if row.state in ("received", "empty")]
-    if not received or any(row.first_period and month < row.first_period for row in received):
-        return False
-    return bool(sum(row.rows for row in received) >= min(row.minimum_rows for row in received))
+def _file_hashes(batch: Batch, feed: LedgerFeed, result: FeedResult) -> dict[str, str]:
+    """The hash of the feed's published file, by the month that it holds."""
+    return {seal.period: seal.sha256 for seal in result.seals if seal.dataset == batch.dataset(feed, seal.period)}
 
 
 # Reaching further back than the first extracted month.
@@ -587,8 +564,17 @@ def _extended_coverage(
     counts: Counter[str] = Counter()
     for row in result.arrivals:
         counts[row["placed_in"]] += row["row_count"]
+    hashes = _file_hashes(batch, feed, result)
     return [
-        {**like, "period": label, "known_in": label, "rows": counts[label], "quarantined": 0} for label in batch.labels
+        {
+            **like,
+            "period": label,
+            "known_in": label,
+            "rows": counts[label],
+            "quarantined": 0,
+            "sha256": hashes[label],
+        }
+        for label in batch.labels
     ]
 
 

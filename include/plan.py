@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from include.carm.policy import Breaker
 
-FORMAT = "carm plan 1"
+FORMAT = "carm plan 2"
 """The first word of the text. It changes when a column joins, so that two formats never share a hash by accident."""
 
 

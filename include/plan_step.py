@@ -15,7 +15,7 @@ from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.database import write_transaction
-from include.decide import opened, register_grounds
+from include.decide import find_unborne, opened
 from include.operations_plan_tables import PLANS
 from include.plan import Verdict, hash_plan, judge_size
 from include.program_type_rules import RuleTable
@@ -78,8 +78,7 @@ def publish_plan(ws: Workspace, month: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_borne_out(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
-    register_grounds(ws, con, lake, period)
-    problems = engine.run_table(con, "check_account_decisions", parameters={"as_of": ws.calendar.as_of(period)})
+    problems = find_unborne(ws, con, lake, period)
     if problems.num_rows:
         found = Counter(problems.column("problem").to_pylist())
         told = "; ".join(f"{problem} ({accounts:,} accounts)" for problem, accounts in sorted(found.items()))

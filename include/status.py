@@ -1,35 +1,82 @@
-"""``carm status`` and ``carm explain``: what the months left behind, and why an account got its decision."""
+"""``carm status``: what the months left behind, what the feeds cover, and how many accounts fall dormant next."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import date
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
-from include.carm.business_number import is_valid_bn15, normalise
-from include.carm.errors import DataError, UsageError
+from include.audit import chain_head
+from include.carm.errors import DataError
 from include.carm.period import Period
-from include.ledger import window_coverage
-from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
+from include.coverage import COVERED, coverage_grid, coverage_id
+from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS
 
 if TYPE_CHECKING:
+    from include.lake import Lake
     from include.workspace import Workspace
 
+# A mark of one sign for each word of the grid, and what the word means to a person.
+MARKS = {
+    "covered": ("+", "covered"),
+    "not_expected": ("=", "no such feed, as the policy says"),
+    "not_extracted": ("?", "not extracted"),
+    "not_received": ("-", "not received"),
+    "not_validated": ("v", "not validated"),
+    "not_reconciled": ("r", "not reconciled"),
+    "not_sealed": ("s", "its file is not the one that was counted"),
+    "before_first_period": ("<", "before the feed's first month"),
+    "too_few_rows": ("!", "too few rows"),
+}
+GAPS_SHOWN = 12
+PLAN_STATES = ("applied", "handed_over", "undone", "ready", "held", "rejected", "superseded", "shadow")
+"""Which of several plans of a month says most about it, the first that is there."""
 
-def status(ws: Workspace) -> dict[str, Any]:
-    """Every month that has more than its ledger extract: decisions, statements, plans, and gaps of coverage."""
+
+def status(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
+    """Every month that was decided, and for ``period`` (default: the newest) the coverage grid and the horizon.
+
+    Raises ``DataError`` for a period that was not extracted.
+    """
     lake = ws.lake()
-    seals = {(seal.dataset, seal.period): seal.rows for seal in lake.seals()}
+    extracted = lake.periods("transactions")
+    facts: dict[str, Any] = {
+        "extracted_from": str(extracted[0]) if extracted else None,
+        "extracted_to": str(extracted[-1]) if extracted else None,
+        "months": _months(ws, lake),
+        "coverage": None,
+        "horizon": None,
+        "chain_head": None,
+    }
+    if period is not None and period not in extracted:
+        raise DataError(f"{period} was not extracted: run that month first (make run PERIOD={period})")
+    decided = [Period.parse(month["period"]) for month in facts["months"]]
+    shown = period or (decided[-1] if decided else None)
+    if shown is not None:
+        grid = coverage_grid(ws, shown)
+        facts["coverage"] = {"period": str(shown), "coverage_id": coverage_id(ws, shown), "grid": grid}
+        facts["horizon"] = _horizon(lake, shown)
     with ws.operations.connect() as connection:
-        plans = {row.period: row for row in connection.execute(select(PLANS).order_by(PLANS.c.effects.desc()))}
+        facts["chain_head"] = chain_head(connection)
+    return facts
+
+
+def _months(ws: Workspace, lake: Lake) -> list[dict[str, Any]]:
+    seals = {(seal.dataset, seal.period): seal.rows for seal in lake.seals()}
+    plans: dict[str, Any] = {}
+    with ws.operations.connect() as connection:
+        for row in connection.execute(select(PLANS).order_by(PLANS.c.plan_hash)):
+            known = plans.get(row.period)
+            if known is None or _weight(row) < _weight(known):
+                plans[row.period] = row
         issued = set(connection.execute(select(ISSUED_MONTHS.c.period)).scalars())
     months = []
     for period in lake.periods("account_facts"):
         plan = plans.get(str(period))
+        gaps = [row for row in coverage_grid(ws, period) if row["word"] not in COVERED]
         months.append(
             {
                 "period": str(period),
@@ -38,102 +85,110 @@ def status(ws: Workspace) -> dict[str, Any]:
                 "quarantined": seals.get(("quarantine", str(period))),
                 "plan": plan and {"hash": plan.plan_hash, "state": plan.state, "changes": plan.changes},
                 "issued": str(period) in issued,
-                "not_covered": {
-                    row["feed"]: row["missing"].split(",")
-                    for row in window_coverage(ws, period).to_pylist()
-                    if not row["covered"]
-                },
+                "gaps": len(gaps),
             }
         )
-    extracted = lake.periods("transactions")
-    return {
-        "extracted_from": str(extracted[0]) if extracted else None,
-        "extracted_to": str(extracted[-1]) if extracted else None,
-        "months": months,
-    }
+    return months
+
+
+def _weight(plan: Any) -> int:
+    return PLAN_STATES.index(plan.state)
+
+
+def _horizon(lake: Lake, period: Period) -> list[dict[str, Any]] | None:
+    if not lake.has("dormancy_horizon", period):
+        return None
+    columns = ["month", "program_type", "accounts"]
+    rows: list[dict[str, Any]] = pq.read_table(lake.file("dormancy_horizon", period), columns=columns).to_pylist()
+    return rows
+
+
+# For people, in 100 columns.
 
 
 def status_lines(facts: dict[str, Any]) -> list[str]:
     """What :func:`status` found, for people."""
     if facts["extracted_from"] is None:
         return ["nothing was extracted yet: run a month first (make run)"]
-    lines = [f"Extracted: {facts['extracted_from']} to {facts['extracted_to']}"]
-    lines.append(f"{'month':<8} {'decisions':>10} {'statements':>11} {'quarantined':>12}  {'plan':<20} issued")
+    lines = [f"Extracted: {facts['extracted_from']} to {facts['extracted_to']}", ""]
+    lines.append(
+        f"{'month':<8} {'decisions':>10} {'statements':>11} {'quarantined':>12} {'gaps':>5}  {'plan':<28} issued"
+    )
     for month in facts["months"]:
         plan = f"{month['plan']['state']}, {month['plan']['changes']:,} changes" if month["plan"] else "none"
         figures = (month["decisions"], month["statements"], month["quarantined"])
         decisions, statements, quarantined = ("-" if figure is None else f"{figure:,}" for figure in figures)
         lines.append(
-            f"{month['period']:<8} {decisions:>10} {statements:>11} {quarantined:>12}  {plan:<20} "
+            f"{month['period']:<8} {decisions:>10} {statements:>11} {quarantined:>12} {month['gaps']:>5}  {plan:<28} "
             f"{'yes' if month['issued'] else 'no'}"
         )
-        for feed, missing in month["not_covered"].items():
-            shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-            lines.append(f"         {feed} not covered: {shown}")
+    if facts["coverage"]:
+        lines += ["", *_coverage_lines(facts["coverage"])]
+    if facts["horizon"]:
+        lines += ["", *_horizon_lines(facts["horizon"])]
+    if facts["chain_head"]:
+        lines += ["", f"Audit chain head: {facts['chain_head']}"]
     return lines
 
 
-def explain(ws: Workspace, bn15: str, period: Period | None = None) -> dict[str, Any]:
-    """The decision about one account in a month (default: the newest), with the facts that it rests on.
-
-    Raises ``UsageError`` for a number that is no BN15, ``DataError`` when the month or the account has no decision.
-    """
-    number = normalise(bn15)
-    if not is_valid_bn15(number):
-        raise UsageError(f"'{bn15}' is not a BN15 (RM) account number: nine digits, RM and four digits")
-    lake = ws.lake()
-    months = lake.periods("account_decisions")
-    if not months:
-        raise DataError("no month was decided yet: run one first (make run)")
-    month = period or months[-1]
-    table = pq.read_table(lake.file("account_decisions", month), filters=[("bn15", "=", number)])
-    if not table.num_rows:
-        raise DataError(f"{number} has no decision in {month}: it was not open on {ws.calendar.as_of(month)}")
-    decision = table.to_pylist()[0]
-    facts = pq.read_table(lake.file("account_facts", month), filters=[("bn15", "=", number)]).to_pylist()[0]
-    with ws.operations.connect() as connection:
-        query = select(ACCOUNT_CHANGES).where(ACCOUNT_CHANGES.c.bn15 == number, ACCOUNT_CHANGES.c.period == str(month))
-        changes = [dict(row) for row in connection.execute(query).mappings()]
-    return {
-        "period": str(month),
-        "as_of": ws.calendar.as_of(month),
-        "window": [str(ws.calendar.window(month)[0]), str(month)],
-        "decision": decision,
-        "facts": facts,
-        "rule": _rule(decision["rule_id"], ws.calendar.as_of(month)),
-        "coverage": window_coverage(ws, month).to_pylist(),
-        "changes": changes,
-    }
+def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
+    """A row a feed and year, a column a month; below it what the marks mean, and each gap by its name."""
+    grid = coverage["grid"]
+    yield f"Coverage of the window {grid[0]['period']} to {grid[-1]['period']}, as known in {coverage['period']}"
+    yield f"{'':<26}" + "  ".join(f"{month:02d}" for month in range(1, 13))
+    marks = {(row["feed"], row["period"]): MARKS[row["word"]][0] for row in grid}
+    for feed in dict.fromkeys(row["feed"] for row in grid):
+        name = feed
+        for year in sorted({row["period"][:4] for row in grid}):
+            months = "  ".join(f"{marks.get((feed, f'{year}-{month:02d}'), ''):>2}" for month in range(1, 13))
+            yield f"{name:<20} {year} {months}".rstrip()
+            name = ""
+    used = [word for word in MARKS if any(row["word"] == word for row in grid)]
+    yield "   ".join(f"{MARKS[word][0]} {MARKS[word][1]}" for word in used)
+    gaps = list(_gaps(grid))
+    for line in gaps[:GAPS_SHOWN]:
+        yield f"Gap: {line}"
+    if len(gaps) > GAPS_SHOWN:
+        yield f"and {len(gaps) - GAPS_SHOWN} more gaps: carm status --json names them all"
+    if not gaps:
+        yield "No gap: what was not seen in the window did not happen, as far as the source knows"
 
 
-def _rule(rule_id: str | None, as_of: date) -> dict[str, Any] | None:
-    from include.program_type_rules import RuleTable
+def _gaps(grid: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """One sentence for each stretch of months that lack the same thing of the same feed."""
+    stretch: list[dict[str, Any]] = []
+    for row in [*grid, None]:
+        goes_on = (
+            row is not None
+            and stretch
+            and (row["feed"], row["word"]) == (stretch[-1]["feed"], stretch[-1]["word"])
+            and Period.parse(stretch[-1]["period"]).next() == Period.parse(row["period"])
+        )
+        if stretch and not goes_on:
+            yield _gap_sentence(stretch)
+            stretch = []
+        if row is not None and row["word"] not in COVERED:
+            stretch.append(row)
 
-    rules = {rule.rule_id: rule for rule in RuleTable.load().valid_on(as_of)}
-    return asdict(rules[rule_id]) if rule_id in rules else None
+
+def _gap_sentence(stretch: Sequence[dict[str, Any]]) -> str:
+    first, last = stretch[0], stretch[-1]
+    months = first["period"] if first is last else f"{first['period']} to {last['period']} ({len(stretch)} months)"
+    said = MARKS[first["word"]][1]
+    if first["word"] == "too_few_rows":
+        said += f", {first['rows']:,} where {first['minimum_rows']:,} are the least" if first is last else ""
+    if first["word"] == "before_first_period":
+        said += f", {first['first_period']}"
+    return f"{first['feed']} {months}: {said}"
 
 
-def explain_lines(facts: dict[str, Any]) -> list[str]:
-    """What :func:`explain` found, for people."""
-    decision, seen = facts["decision"], facts["facts"]
-    lines = [
-        f"{decision['bn15']} in {facts['period']} (as of {facts['as_of']})",
-        f"Decision: {decision['action']}"
-        + (f" to {decision['new_program_type']}" if decision["new_program_type"] else "")
-        + f", because {decision['reason']}",
-        f"Registered as {decision['program_type'] or 'no known type'}, seen in the window: {decision['activity_seen']}",
-        f"Last import {seen['last_import_on'] or 'none'}, last export {seen['last_export_on'] or 'none'}, other "
-        f"{seen['last_other_on'] or 'none'}; opened {seen['opened_on'] or 'unknown'}, reinstated "
-        f"{seen['reinstated_on'] or 'never'}",
-        f"Dormant when the last of these is before {decision['cutoff_on']}",
-    ]
-    for row in facts["coverage"]:
-        told = "the whole window is covered" if row["covered"] else f"missing {row['missing']}"
-        lines.append(f"{row['feed']}: {told}")
-    if seen["has_open_quarantine"]:
-        lines.append("A row of the account stands in quarantine")
-    if facts["rule"]:
-        lines.append(f"Rule {facts['rule']['rule_id']}: {facts['rule']['source_en']}")
-    for change in facts["changes"]:
-        lines.append(f"Plan {change['plan_hash'][:12]}: {change['outcome']}, effective {change['effective_on']}")
-    return lines
+def _horizon_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A row a month, a column a program type."""
+    types = [name for name in ("importer", "exporter", "dual") if any(row["program_type"] == name for row in rows)]
+    types += sorted({row["program_type"] or "no type" for row in rows} - set(types))
+    accounts = {(row["month"], row["program_type"] or "no type"): row["accounts"] for row in rows}
+    yield "Dormancy horizon: open accounts that reach four years in the month, if nothing more happens"
+    yield f"{'month':<8}" + "".join(f"{name:>10}" for name in [*types, "all"])
+    for month in sorted({row["month"] for row in rows}):
+        figures = [accounts.get((month, name), 0) for name in types]
+        yield f"{month:<8}" + "".join(f"{figure:>10,}" for figure in [*figures, sum(figures)])

@@ -1,9 +1,12 @@
 -- Purpose: Decide what the clean-up does with each account that is open at the end of the month, and say why.
 -- Grain: one row per account open as of the month's last day.
--- Reads: account_facts, coverage, program_type_rules
+-- Reads: account_facts, clean_up_records, coverage, needed_feeds, program_type_rules
 -- Writes: account_decisions
--- Parameters: $as_of (date), $cutoff_on (date), $exporter_without_evidence (text)
+-- Parameters: $period (text), $as_of (date), $cutoff_on (date), $announced_by (text),
+--   $exporter_without_evidence (text)
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- $announced_by is the last month whose announcements have run their time; NULL where closures wait for none.
 --
 -- The order of the tests is the rule: what proposes no change is settled first, then the evidence is looked at (a
 -- change rests on absence, and absence can be told only where everything was received), then what holds a change back.
@@ -32,34 +35,86 @@ WITH facts AS (
     WHERE status = 'open'
 ),
 
-rules AS (
+-- What persons recorded. Only what has not run out on the month's last day counts.
+recorded AS (
     SELECT
-        rule_id,
-        program_type,
-        activity_seen,
-        action,
-        new_program_type,
-        reason
-    FROM program_type_rules
+        account_key,
+        MAX(record_no) FILTER (WHERE kind = 'hold' AND (until IS NULL OR until >= $as_of)) AS hold_no,
+        MAX(record_no) FILTER (WHERE kind = 'review' AND until >= $as_of) AS review_no,
+        MAX(announced_in) FILTER (WHERE kind = 'announced') AS announced_in
+    FROM clean_up_records
+    GROUP BY account_key
 ),
 
--- A feed without a row here was not received. Every feed counts for closing, these two each for one kind of correction.
+undone AS (
+    SELECT
+        account_key,
+        rule_id,
+        MAX(effective_on) AS undone_on
+    FROM clean_up_records
+    WHERE kind = 'undone'
+    GROUP BY
+        account_key,
+        rule_id
+),
+
+-- What each change of each program type rests on. A feed that is needed and has no row here was not received.
 feeds AS (
     SELECT
-        COALESCE(BOOL_AND(COALESCE(covered, FALSE)) FILTER (WHERE feed = 'transactions'), FALSE) AS is_import_covered,
-        COALESCE(
-            BOOL_AND(COALESCE(covered, FALSE)) FILTER (WHERE feed = 'export_declarations'), FALSE
-        ) AS is_export_covered,
-        COALESCE(BOOL_AND(COALESCE(covered, FALSE)), FALSE) AS is_each_covered
-    FROM coverage
+        needed_feeds.program_type,
+        needed_feeds.change,
+        needed_feeds.feed,
+        COALESCE(BOOL_AND(COALESCE(coverage.covered, FALSE)), FALSE) AS is_covered,
+        COALESCE(STRING_AGG(NULLIF(coverage.missing, ''), ',' ORDER BY coverage.missing), 'every month') AS missing
+    FROM needed_feeds
+    LEFT JOIN coverage
+        ON needed_feeds.feed = coverage.feed
+    GROUP BY
+        needed_feeds.program_type,
+        needed_feeds.change,
+        needed_feeds.feed
+),
+
+evidence AS (
+    SELECT
+        program_type,
+        change,
+        BOOL_AND(is_covered) AS is_covered,
+        STRING_AGG(feed || ' ' || REPLACE(missing, ',', ', '), '; ' ORDER BY feed) FILTER (WHERE NOT is_covered)
+            AS missing
+    FROM feeds
+    GROUP BY
+        program_type,
+        change
+),
+
+-- Which feeds an account of a type that nobody knows would need, nobody knows either: all of them.
+everything AS (
+    SELECT COALESCE(BOOL_AND(is_covered), FALSE) AS is_covered
+    FROM evidence
+),
+
+cells AS (
+    SELECT
+        rules.rule_id,
+        rules.program_type,
+        rules.activity_seen,
+        rules.action,
+        rules.reason,
+        CASE WHEN rules.action = 'convert' THEN rules.new_program_type END AS new_program_type,
+        COALESCE(evidence.is_covered, FALSE) AS is_covered,
+        evidence.missing
+    FROM program_type_rules AS rules
+    LEFT JOIN evidence
+        ON
+            rules.program_type = evidence.program_type
+            AND CASE WHEN rules.action = 'convert' THEN rules.new_program_type ELSE 'close' END = evidence.change
 ),
 
 seen AS (
     SELECT
         facts.*,
-        feeds.is_import_covered,
-        feeds.is_export_covered,
-        feeds.is_each_covered AND feeds.is_import_covered AND feeds.is_export_covered AS is_all_covered,
+        COALESCE(evidence.is_covered, everything.is_covered) AND NOT facts.has_open_quarantine AS is_absence_told,
         COALESCE(facts.last_import_on >= $cutoff_on, FALSE) AS has_import,
         COALESCE(facts.last_export_on >= $cutoff_on, FALSE) AS has_export,
         -- GREATEST passes over NULL; it is NULL only where every date is.
@@ -72,7 +127,11 @@ seen AS (
             facts.reinstated_on
         ) AS clock_on
     FROM facts
-    CROSS JOIN feeds
+    CROSS JOIN everything
+    LEFT JOIN evidence
+        ON
+            facts.program_type = evidence.program_type
+            AND evidence.change = 'close'
 ),
 
 told AS (
@@ -82,7 +141,7 @@ told AS (
             WHEN has_import AND has_export THEN 'both'
             WHEN has_import THEN 'import'
             WHEN has_export THEN 'export'
-            WHEN is_all_covered AND NOT has_open_quarantine THEN 'none'
+            WHEN is_absence_told THEN 'none'
             ELSE 'unknown'
         END AS activity_seen
     FROM seen
@@ -92,51 +151,69 @@ told AS (
 proposed AS (
     SELECT
         told.*,
-        rules.rule_id,
+        cells.rule_id,
+        cells.is_covered,
+        cells.missing,
+        recorded.hold_no,
+        recorded.review_no,
+        recorded.announced_in,
+        undone.undone_on,
+        cells.new_program_type AS proposed_program_type,
         CASE
-            WHEN rules.rule_id IS NULL THEN 'review'
-            WHEN told.has_import OR told.has_export THEN rules.action
+            WHEN cells.rule_id IS NULL THEN 'review'
+            WHEN told.has_import OR told.has_export THEN cells.action
             WHEN told.clock_on IS NULL THEN 'review'
             WHEN told.clock_on >= $cutoff_on THEN 'keep'
-            ELSE rules.action
+            ELSE cells.action
         END AS proposed_action,
         CASE
-            WHEN rules.rule_id IS NULL THEN 'unknown_program_type'
-            WHEN told.has_import OR told.has_export THEN rules.reason
+            WHEN cells.rule_id IS NULL THEN 'unknown_program_type'
+            WHEN told.has_import OR told.has_export THEN cells.reason
             WHEN told.clock_on IS NULL THEN 'unknown_open_date'
             -- A drawback claim within the window says nothing of the type, but somebody works with the account.
             WHEN told.last_activity_on >= $cutoff_on THEN 'active'
             WHEN told.clock_on >= $cutoff_on THEN 'younger_than_4_years'
-            ELSE rules.reason
-        END AS proposed_reason,
-        CASE WHEN rules.action = 'convert' THEN rules.new_program_type END AS proposed_program_type
+            ELSE cells.reason
+        END AS proposed_reason
     FROM told
-    LEFT JOIN rules
+    LEFT JOIN cells
         ON
-            told.program_type = rules.program_type
-            AND told.activity_seen = rules.activity_seen
+            told.program_type = cells.program_type
+            AND told.activity_seen = cells.activity_seen
+    LEFT JOIN recorded
+        ON told.account_key = recorded.account_key
+    LEFT JOIN undone
+        ON
+            told.account_key = undone.account_key
+            AND cells.rule_id = undone.rule_id
 ),
 
 -- The first test that stops the proposal, by the word for its reason; NULL where the proposal stands.
 tested AS (
     SELECT
         proposed.*,
+        hold_reason IS NOT NULL AND COALESCE(hold_until >= $as_of, TRUE) AS is_held_by_register,
         CASE
             WHEN proposed_action NOT IN ('close', 'convert', 'unknown') THEN NULL
-            WHEN
-                NOT CASE
-                    WHEN proposed_program_type = 'exporter' THEN is_import_covered
-                    WHEN proposed_program_type = 'importer' THEN is_export_covered
-                    ELSE is_all_covered
-                END
-                THEN 'coverage_incomplete'
+            WHEN NOT is_covered THEN 'coverage_incomplete'
             WHEN has_open_quarantine THEN 'row_in_quarantine'
             WHEN
                 $exporter_without_evidence = 'review'
                 AND program_type IN ('exporter', 'dual')
                 AND NOT has_export
                 THEN 'exporter_without_evidence'
-            WHEN hold_reason IS NOT NULL AND (hold_until IS NULL OR hold_until >= $as_of) THEN 'on_hold'
+            -- Until there is other evidence: a day since then that speaks against what was undone.
+            WHEN
+                undone_on IS NOT NULL
+                AND COALESCE(
+                    CASE proposed_program_type
+                        WHEN 'exporter' THEN last_import_on
+                        WHEN 'importer' THEN last_export_on
+                        ELSE clock_on
+                    END < undone_on, TRUE
+                )
+                THEN 'undone_by_person'
+            WHEN is_held_by_register OR hold_no IS NOT NULL THEN 'on_hold'
             -- An importer may keep its debts; who loses the right to import, or the account, must have none.
             WHEN proposed_program_type = 'importer' THEN NULL
             -- Items are counted: two that cancel out are still two questions that nobody has answered.
@@ -146,20 +223,31 @@ tested AS (
     FROM proposed
 ),
 
-decided AS (
+-- What comes out without the review of a person. A closure that nothing stops may still have to be announced first.
+weighed AS (
     SELECT
         tested.*,
         CASE
-            WHEN stopped_by IS NULL THEN proposed_action
             WHEN stopped_by IN ('coverage_incomplete', 'row_in_quarantine') THEN 'unknown'
-            WHEN stopped_by = 'exporter_without_evidence' THEN 'review'
-            ELSE 'hold'
-        END AS action,
+            WHEN stopped_by IN ('exporter_without_evidence', 'undone_by_person') THEN 'review'
+            WHEN stopped_by IS NOT NULL THEN 'hold'
+            WHEN proposed_action <> 'close' OR CAST($announced_by AS VARCHAR) IS NULL THEN proposed_action
+            WHEN announced_in <= $announced_by THEN 'close'
+            ELSE 'candidate'
+        END AS outcome
+    FROM tested
+),
+
+decided AS (
+    SELECT
+        weighed.*,
+        CASE WHEN outcome IN ('review', 'unknown') AND review_no IS NOT NULL THEN 'keep' ELSE outcome END AS action,
         CASE
+            WHEN outcome = 'candidate' THEN 'closure_announced'
             WHEN stopped_by IS NULL OR stopped_by = 'exporter_without_evidence' THEN proposed_reason
             ELSE stopped_by
         END AS reason
-    FROM tested
+    FROM weighed
 )
 
 SELECT
@@ -186,6 +274,13 @@ SELECT
     proposed_program_type,
     action,
     CASE WHEN action = 'convert' THEN proposed_program_type END AS new_program_type,
-    reason
+    reason,
+    CASE WHEN action = 'unknown' AND reason = 'coverage_incomplete' THEN missing END AS missing,
+    CASE
+        WHEN action = 'candidate' THEN COALESCE(announced_in, $period)
+        WHEN action = 'close' AND CAST($announced_by AS VARCHAR) IS NOT NULL THEN announced_in
+    END AS announced_in,
+    CASE WHEN outcome IN ('review', 'unknown') THEN review_no END AS review_no,
+    CASE WHEN stopped_by = 'on_hold' AND NOT is_held_by_register THEN hold_no END AS hold_no
 FROM decided
 ORDER BY account_key

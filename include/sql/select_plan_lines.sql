@@ -31,7 +31,11 @@ SELECT
             proposed_program_type,
             action,
             new_program_type,
-            reason
+            reason,
+            missing,
+            announced_in,
+            review_no,
+            hold_no
         ) AS VARCHAR
     ) AS line
 FROM account_decisions

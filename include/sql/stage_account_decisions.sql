@@ -19,6 +19,10 @@ SELECT
     new_program_type,
     reason,
     rule_id,
+    missing,
+    announced_in,
+    review_no,
+    hold_no,
     ROW_NUMBER() OVER (ORDER BY account_key, bn15) AS row_no,
     COUNT(*) OVER (PARTITION BY bn15) AS key_copies
 FROM account_decisions

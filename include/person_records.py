@@ -1,0 +1,199 @@
+"""What a person decided about an account: a hold, a review. And how the months take notice of it.
+
+A record holds from the first statement month that is not issued yet, so that an issued month keeps its decisions for
+ever. :func:`read_records` gathers, for one month, what persons and earlier months had said by then; the decision reads
+only that, sealed beside it as the dataset ``clean_up_records``. Each record is a link of the audit chain.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlalchemy import Column, and_, func, insert, literal, or_, select, update
+
+from include.audit import append_link
+from include.carm.business_number import account_key, is_valid_bn15, normalise
+from include.carm.errors import DataError, Refused, UsageError
+from include.carm.period import Period
+from include.database import write_transaction
+from include.datasets import schema_of
+from include.operations_plan_tables import CLOSURE_ANNOUNCEMENTS, HOLDS, REINSTATEMENTS, REVIEW_DECISIONS
+from include.operations_statement_tables import ISSUED_MONTHS
+from include.source_schema import TABLES
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from include.workspace import Workspace
+
+REVIEW_ANSWERS = ("keep", "handled_elsewhere")
+BEFORE_ANY_MONTH = "0001-01"
+LONGEST_REASON = 500
+_ACCOUNTS = TABLES["accounts"]
+
+
+def record_hold(ws: Workspace, bn15: str, *, until: date | None, reason: str, recorded_by: str) -> dict[str, Any]:
+    """Hold every change of the account back up to and including ``until`` (None: until the hold is lifted).
+
+    Raises ``UsageError`` for a number, a day or a reason that cannot be, ``DataError`` for an account that the register
+    does not have. Returns ``{"hold_no", "bn15", "known_from", "until"}``.
+    """
+    number = _require_account(ws, bn15)
+    reason = _require_reason(reason)
+    with write_transaction(ws.operations) as connection:
+        known_from = next_known_from(connection)
+        if until is not None:
+            _require_reach(ws, until, known_from)
+        hold_no = _next_number(connection, HOLDS.c.hold_no)
+        values = {
+            "hold_no": hold_no,
+            "bn15": number,
+            "account_key": account_key(number),
+            "reason": reason,
+            "hold_until": until,
+            "known_from": known_from,
+            "recorded_by": recorded_by,
+        }
+        connection.execute(insert(HOLDS).values(values))
+        facts = {"hold_no": hold_no, "until": until and until.isoformat(), "known_from": known_from}
+        append_link(connection, "hold", number, {**facts, "reason": reason, "recorded_by": recorded_by})
+    return {"hold_no": hold_no, "bn15": number, "known_from": known_from, "until": until}
+
+
+def lift_hold(ws: Workspace, bn15: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
+    """Lift every hold that persons put on the account, from the first month that is not issued yet.
+
+    A hold of the register is the register's to lift. Raises ``Refused`` when there is no hold to lift. Returns
+    ``{"hold_nos", "bn15", "lifted_from"}``.
+    """
+    number = _require_number(bn15)
+    reason = _require_reason(reason)
+    active = and_(HOLDS.c.bn15 == number, HOLDS.c.lifted_from.is_(None))
+    with write_transaction(ws.operations) as connection:
+        hold_nos = list(connection.execute(select(HOLDS.c.hold_no).where(active).order_by(HOLDS.c.hold_no)).scalars())
+        if not hold_nos:
+            raise Refused(
+                f"no hold that a person recorded stands on {number}: a hold of the register is lifted in the register"
+            )
+        lifted_from = next_known_from(connection)
+        connection.execute(update(HOLDS).where(active).values(lifted_from=lifted_from))
+        facts = {"hold_nos": hold_nos, "lifted_from": lifted_from}
+        append_link(connection, "hold", number, {**facts, "reason": reason, "recorded_by": recorded_by})
+    return {"hold_nos": hold_nos, "bn15": number, "lifted_from": lifted_from}
+
+
+def record_review(
+    ws: Workspace, bn15: str, *, decision: str, until: date, reason: str, recorded_by: str
+) -> dict[str, Any]:
+    """Settle what the rules refer to a person, up to and including ``until``: ``keep``, or ``handled_elsewhere``.
+
+    It keeps an account that would be *review* or *unknown*, and lets no change through. Raises as :func:`record_hold`.
+    Returns ``{"review_no", "bn15", "decision", "known_from", "until"}``.
+    """
+    number = _require_account(ws, bn15)
+    reason = _require_reason(reason)
+    if decision not in REVIEW_ANSWERS:
+        raise UsageError(f"the decision is {decision!r}: write one of {', '.join(REVIEW_ANSWERS)}")
+    with write_transaction(ws.operations) as connection:
+        known_from = next_known_from(connection)
+        _require_reach(ws, until, known_from)
+        review_no = _next_number(connection, REVIEW_DECISIONS.c.review_no)
+        values = {
+            "review_no": review_no,
+            "bn15": number,
+            "account_key": account_key(number),
+            "decision": decision,
+            "reason": reason,
+            "valid_until": until,
+            "known_from": known_from,
+            "recorded_by": recorded_by,
+        }
+        connection.execute(insert(REVIEW_DECISIONS).values(values))
+        facts = {"review_no": review_no, "decision": decision, "until": until.isoformat(), "known_from": known_from}
+        append_link(connection, "review", number, {**facts, "reason": reason, "recorded_by": recorded_by})
+    return {"review_no": review_no, "bn15": number, "decision": decision, "known_from": known_from, "until": until}
+
+
+def next_known_from(connection: Connection) -> str:
+    """The first statement month whose decisions know of what is recorded now: the one after the newest issued."""
+    newest = connection.execute(select(func.max(ISSUED_MONTHS.c.period))).scalar()
+    return str(Period.parse(newest).next()) if newest else BEFORE_ANY_MONTH
+
+
+def read_records(ws: Workspace, period: Period) -> pa.Table:
+    """The rows of ``clean_up_records``: what persons and earlier months had said of accounts by ``period``.
+
+    ``kind`` is hold, review, undone (the change by ``rule_id`` that a person undid, from the day ``effective_on``) or
+    announced (a closure, in ``announced_in``). What ended in the period itself was still known when it was decided.
+    """
+    now = str(period)
+    hold, review, undone, told = (t.c for t in (HOLDS, REVIEW_DECISIONS, REINSTATEMENTS, CLOSURE_ANNOUNCEMENTS))
+    queries = (
+        select(hold.account_key, hold.bn15, hold.hold_no.label("record_no"), hold.hold_until.label("until"))
+        .add_columns(_word("hold"))
+        .where(hold.known_from <= now, or_(hold.lifted_from.is_(None), hold.lifted_from > now)),
+        select(review.account_key, review.bn15, review.review_no.label("record_no"), review.valid_until.label("until"))
+        .add_columns(_word("review"))
+        .where(review.known_from <= now),
+        select(undone.account_key, undone.bn15, undone.reinstatement_no.label("record_no"))
+        .add_columns(_word("undone"), undone.rule_id, undone.effective_on)
+        .where(undone.known_from <= now, undone.rule_id.is_not(None)),
+        select(told.account_key, told.bn15, told.announced_in)
+        .add_columns(_word("announced"))
+        # The month that closes an account, or finds it at work again, ends its announcement and must not forget it.
+        .where(told.announced_in < now, or_(told.cleared_in.is_(None), told.cleared_in >= now)),
+    )
+    with ws.operations.connect() as connection:
+        rows = [dict(row) for query in queries for row in connection.execute(query).mappings()]
+    table = pa.Table.from_pylist(rows, schema=schema_of("clean_up_records"))
+    return table.sort_by([(name, "ascending") for name in ("kind", "account_key", "record_no", "announced_in")])
+
+
+def _word(kind: str) -> Any:
+    return literal(kind).label("kind")
+
+
+def _require_number(bn15: str) -> str:
+    number = normalise(bn15)
+    if not is_valid_bn15(number):
+        raise UsageError(f"'{bn15}' is not a BN15 (RM) account number: nine digits, RM and four digits")
+    return number
+
+
+def _require_account(ws: Workspace, bn15: str) -> str:
+    number = _require_number(bn15)
+    with ws.source.connect() as connection:
+        query = select(_ACCOUNTS.c.bn15).where(_ACCOUNTS.c.bn15 == number).limit(1)
+        if connection.execute(query).first() is None:
+            raise DataError(f"the register has no account {number}: look at the number again")
+    return number
+
+
+def _require_reason(reason: str) -> str:
+    text = " ".join(reason.split())
+    if not text:
+        raise UsageError("a record needs its reason: say in a few words why, for who reads it in a year")
+    if len(text) > LONGEST_REASON:
+        raise UsageError(f"the reason has {len(text):,} characters: {LONGEST_REASON} are the most")
+    return text
+
+
+def _require_reach(ws: Workspace, until: date, known_from: str) -> None:
+    if known_from == BEFORE_ANY_MONTH:
+        return
+    as_of = ws.calendar.as_of(Period.parse(known_from))
+    if until < as_of:
+        raise UsageError(
+            f"{until} is before {as_of}, the last day of {known_from}, the next month to be decided: the record would "
+            "never count; write a later day"
+        )
+
+
+def _next_number(connection: Connection, number: Column[int]) -> int:
+    """The next number of a table, in the caller's write transaction."""
+    if connection.dialect.name == "postgresql":
+        # Two writers would both take the same number; in SQLite there is only one.
+        connection.exec_driver_sql(f"LOCK TABLE {number.table.name} IN EXCLUSIVE MODE")
+    return (connection.execute(select(func.max(number))).scalar() or 0) + 1
