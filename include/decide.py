@@ -51,7 +51,7 @@ def publish_decisions(ws: Workspace, month: Mapping[str, Any]) -> dict[str, Any]
 
 def derive_decisions(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> pa.RecordBatchReader:
     """The rows of ``account_decisions``, from what is sealed for the period, the rules and the policy as they are."""
-    _register_grounds(ws, con, lake, period)
+    register_grounds(ws, con, lake, period)
     return engine.run(con, "derive_account_decisions", None, decision_parameters(ws.calendar, ws.policy, period))
 
 
@@ -60,7 +60,7 @@ def find_unborne(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Per
 
     Columns ``problem, bn15``; looked at on another path than the one that decided, and empty where all is well.
     """
-    _register_grounds(ws, con, lake, period)
+    register_grounds(ws, con, lake, period)
     return engine.run_table(con, "check_account_decisions", None, decision_parameters(ws.calendar, ws.policy, period))
 
 
@@ -71,7 +71,7 @@ def opened(ws: Workspace) -> Iterator[DuckDBPyConnection]:
         yield con
 
 
-def _register_grounds(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
+def register_grounds(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
     """What a decision rests on: facts, records, the coverage of the window, and the rules as of the last day."""
     for dataset in ("account_facts", "clean_up_records"):
         engine.register(con, dataset, [lake.file(dataset, period)])

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,33 @@ def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of text for people.")
     @click.option("--source", metavar="URL", envvar="CARM_SOURCE_URL", help="SQLAlchemy URL of the source database.")
+    @click.option(
+        "--apply", "apply_", metavar="URL", envvar="CARM_APPLY_URL", help="URL of the database of carm_apply."
+    )
     @click.option("--data", metavar="FOLDER", help="Data folder  [default: CARM_DATA, else data]", type=Path)
     @functools.wraps(verb)
-    def with_options(data: Path | None, source: str | None, as_json: bool, **others: Any) -> None:
+    def with_options(data: Path | None, source: str | None, apply_: str | None, as_json: bool, **others: Any) -> None:
         from include.workspace import Workspace
 
-        verb(ws=Workspace.open(data, source_url=source), as_json=as_json, **others)
+        verb(ws=Workspace.open(data, source_url=source, apply_url=apply_), as_json=as_json, **others)
 
     return with_options
+
+
+class Day(click.ParamType):
+    """An option that is a day, written YYYY-MM-DD."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            # The class reads other spellings too; one spelling is what a person finds again.
+            day = date.fromisoformat(value)
+        except ValueError:
+            day = None
+        if day is None or day.isoformat() != value:
+            self.fail(f"'{value}' is not a day: write YYYY-MM-DD, for example 2021-12-24", param, ctx)
+        return day
 
 
 def show(as_json: bool, facts: dict[str, Any], lines: Iterable[str]) -> None:

@@ -14,27 +14,30 @@ if TYPE_CHECKING:
 
 
 @carm.command("status")
+@click.option("--period", metavar="YYYY-MM", help="The month of the grid and the horizon  [default: the newest]")
 @in_workspace
-def status(ws: Workspace, as_json: bool) -> None:
-    """List the months: what was decided, issued and planned, and which months of a feed are not covered."""
+def status(ws: Workspace, as_json: bool, period: str | None) -> None:
+    """List the months, show what the feeds cover, and how many accounts fall dormant in the next twelve."""
+    from include.carm.period import Period
     from include.status import status as find_status
     from include.status import status_lines
 
-    facts = find_status(ws)
+    facts = find_status(ws, Period.parse(period) if period else None)
     show(as_json, facts, status_lines(facts))
 
 
 @carm.command("explain")
 @click.argument("bn15")
 @click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest that was decided]")
+@click.option("--shadow", is_flag=True, help="What a shadow run of an issued month decided, in place of the record.")
 @in_workspace
-def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None) -> None:
-    """Say why account BN15 got its decision."""
+def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow: bool) -> None:
+    """Show why account BN15 got its decision, what would have changed it, and how to undo it."""
     from include.carm.period import Period
-    from include.status import explain as find_reasons
-    from include.status import explain_lines
+    from include.explain import explain as find_reasons
+    from include.explain import explain_lines
 
-    facts = find_reasons(ws, bn15, Period.parse(period) if period else None)
+    facts = find_reasons(ws, bn15, Period.parse(period) if period else None, "shadow" if shadow else "lake")
     show(as_json, facts, explain_lines(facts))
 
 
