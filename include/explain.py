@@ -98,6 +98,7 @@ def explain(ws: Workspace, bn15: str, period: Period | None = None, area: str = 
             "holds": _register_hold(ws, facts, month) + persons["holds"],
             "reviews": persons["reviews"],
             "undone": persons["undone"],
+            "closes_in": _closes_in(ws, decision),
         }
         card["otherwise"] = [asdict(each) for each in _otherwise(ws, con, month, card, facts)]
     card |= _what_became(ws, month, number)
@@ -132,6 +133,13 @@ def _quarantined(con: DuckDBPyConnection, lake: Lake, month: Period, number: str
 def _rule(ws: Workspace, rule_id: str | None, month: Period) -> dict[str, Any] | None:
     rules = {rule.rule_id: rule for rule in RuleTable.load().valid_on(ws.calendar.as_of(month))}
     return asdict(rules[rule_id]) if rule_id in rules else None
+
+
+def _closes_in(ws: Workspace, decision: Mapping[str, Any]) -> str | None:
+    """The month in which an announced closure runs its time, by the policy as it is."""
+    if decision["action"] != "candidate":
+        return None
+    return str(Period.parse(decision["announced_in"]).plus(ws.policy.closure.notice_months))
 
 
 def _register_hold(ws: Workspace, facts: Mapping[str, Any], month: Period) -> list[dict[str, Any]]:
@@ -332,7 +340,7 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     decision = card["decision"]
     yield "Registered", [_registered(decision)]
     yield "Window", [f"{card['window'][0]} to {card['window'][1]}; what is dated {card['cutoff_on']} or later counts"]
-    yield "Seen", [f"{decision['activity_seen']} in the window", *_activity(card)]
+    yield "Seen", [f"{_SEEN[decision['activity_seen']]} in the window", *_activity(card)]
     yield "Clock", [_clock(decision)]
     yield "Coverage", [*_coverage(card["coverage"])]
     if card["quarantined"]:
@@ -344,13 +352,22 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "Reviews", [_review(row) for row in card["reviews"]]
     rule = card["rule"]
     yield "Rule", [f"{rule['rule_id']}: {rule['source_en']}" if rule else "none: the rule table has no such type"]
-    yield "Decision", [_because(decision)]
+    yield "Decision", [_because(decision), *_closing(card)]
     yield "Otherwise", [*_told_otherwise(card)] or ["no single fact would have changed it"]
     yield "Plan", [*_plan(card)]
     if card["undone"]:
         yield "Undone", [_undone(row) for row in card["undone"]]
     for row in card["commands"]:
         yield f"To {row['to'].split()[0]}", [row["command"]]
+
+
+_SEEN = {
+    "none": "nothing",
+    "import": "imports",
+    "export": "exports",
+    "both": "imports and exports",
+    "unknown": "nothing, but not everything is known,",
+}
 
 
 def _outcome(decision: Mapping[str, Any]) -> str:
@@ -381,6 +398,7 @@ def _clock(decision: Mapping[str, Any]) -> str:
     if clock is None:
         return "unknown: no activity, no opening and no reinstatement is on record"
     verdict = f"before {cutoff}, so dormant" if clock < cutoff else f"not before {cutoff}, so not dormant"
+    verdict += " as far as is known" if decision["activity_seen"] == "unknown" and clock < cutoff else ""
     return f"{clock}, the latest of activity, opening and reinstatement: {verdict}"
 
 
@@ -427,6 +445,11 @@ def _because(decision: Mapping[str, Any]) -> str:
     if decision["announced_in"]:
         told += f", announced in {decision['announced_in']}"
     return told
+
+
+def _closing(card: Mapping[str, Any]) -> Iterator[str]:
+    if card["closes_in"]:
+        yield f"will be closed in {card['closes_in']} if it is still dormant then"
 
 
 def _told_otherwise(card: Mapping[str, Any]) -> Iterator[str]:
