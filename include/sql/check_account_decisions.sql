@@ -252,7 +252,7 @@ problems AS (
         OR (account_decisions.review_no IS NOT NULL AND account_decisions.hold_no IS NOT NULL)
 )
 
-SELECT
+SELECT DISTINCT
     problem,
     bn15
 FROM problems
