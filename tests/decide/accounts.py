@@ -87,10 +87,15 @@ def coverage(world: World) -> pa.Table:
     )
 
 
+@cache
+def _shipped() -> tuple[Policy, Calendar, RuleTable]:
+    return Policy.load(), Calendar.load(), RuleTable.load()
+
+
 def policy_of(world: World) -> Policy:
     needs = {"importer": world.importer_needs, "exporter": world.exporter_needs, "dual": world.dual_needs}
     return replace(
-        Policy.load(),
+        _shipped()[0],
         closure=Closure(world.notice_months, needs),
         exporter_without_evidence=world.exporter_without_evidence,  # type: ignore[arg-type]
     )
@@ -99,7 +104,7 @@ def policy_of(world: World) -> Policy:
 def parameters_of(world: World) -> dict[str, object]:
     """What the statements are asked with; the day and its cutoff are the world's, whatever the calendar says."""
     days = {"as_of": world.as_of, "cutoff_on": four_years_before(world.as_of)}
-    return {**decision_parameters(Calendar.load(), policy_of(world), Period.parse(world.period)), **days}
+    return {**decision_parameters(_shipped()[1], policy_of(world), Period.parse(world.period)), **days}
 
 
 def grounds(
@@ -113,7 +118,7 @@ def grounds(
 ) -> dict[str, engine.Relation]:
     """Everything that a decision about ``accounts`` rests on; each relation may be given in place of the usual one."""
     if rules is None:
-        rules = rules_relation(RuleTable.load().valid_on(world.as_of))
+        rules = rules_relation(_shipped()[2].valid_on(world.as_of))
     return {
         "account_facts": account_facts(accounts) if facts is None else facts,
         "clean_up_records": clean_up_records(accounts),
