@@ -22,8 +22,9 @@ asks for the seal of what it reads, and the same data give the same files; a mon
   then clear `extract_feeds`.
 - `plan`: *a check on the plan failed*. Nothing was applied. It is a fault of rules or data: keep the log, tell the
   owner of the rules.
-- `plan` is green and its state is *held*: a limit of the policy was reached. The month goes on; the plan waits for a
-  person, and no account changes until then.
+- `plan` is green and its state is *held*: a limit of the policy was reached, or the policy asks for an approval. The
+  month goes on, and no account changes. Trigger `carm_apply_plan` with the plan's hash: somebody who neither started
+  nor cleared this run must approve.
 - `render_shard`: *disk full*. Make room and clear the shard; the other shards stay.
 - the run was killed: trigger the same month again.
 

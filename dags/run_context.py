@@ -1,24 +1,32 @@
-"""What the Dag files take from Airflow and hand to the steps: period, workspace, and the settings every task shares.
+"""What the Dag files take from Airflow and hand to the steps: period, workspace, who stands behind a run, what a person
+answered, and the settings every task shares.
 
 Beside the Dag files this is the only module that imports Airflow. It reads no clock and touches no data.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pendulum
 from airflow.sdk import Connection, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.carm.errors import DataError, Refused, UsageError
+from include.carm.errors import CarmError, DataError, Refused, UsageError
 from include.carm.period import Period
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.airflow_records import AirflowRecords
+    from include.airflow_settings import ConnectionSettings
     from include.workspace import Workspace
+
+LOG = logging.getLogger(__name__)
 
 DATABASE_POOL = "carm_database"  # One slot: a single writer is all that SQLite allows.
 COMPUTE_POOL = "carm_compute"  # Two slots: for work that fills a core or a gigabyte.
@@ -28,22 +36,38 @@ COMPUTE_POOL = "carm_compute"  # Two slots: for work that fills a core or a giga
 # hand do not look at it: a partitioned run has no logical date that could lie after the end.
 SCHEDULE_END = None if os.environ.get("CARM_SCHEDULE") == "on" else pendulum.datetime(2000, 1, 1)
 
+# The Dags that take a month's lock. A lock is given up for dead only when none of them has such a run at work.
+MONTH_DAGS = ("carm_month", "carm_apply_plan")
+
+_SAME_AGAIN = RetryRule(
+    exception=[DataError, Refused, UsageError],
+    action=RetryAction.FAIL,
+    reason="the same data under the same rules give the same answer again",
+)
+
 TASK_DEFAULTS: dict[str, Any] = {
     "owner": "carm",
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),
-    "retry_policy": ExceptionRetryPolicy(
-        rules=[
-            RetryRule(
-                exception=[DataError, Refused, UsageError],
-                action=RetryAction.FAIL,
-                reason="the same data under the same rules give the same answer again",
-            )
-        ]
-    ),
+    "retry_policy": ExceptionRetryPolicy(rules=[_SAME_AGAIN]),
 }
+
+# A task that asks a person is not tried again once it was answered, or not answered in time: that would ask anew.
+ASK_ONCE = ExceptionRetryPolicy(
+    rules=[
+        _SAME_AGAIN,
+        RetryRule(
+            exception=[
+                "airflow.providers.standard.exceptions.HITLRejectException",
+                "airflow.providers.standard.exceptions.HITLTimeoutError",
+            ],
+            action=RetryAction.FAIL,
+            reason="only a person asks a person again",
+        ),
+    ]
+)
 
 MONTH_PARAMS: dict[str, Param] = {
     "period": Param(
@@ -101,14 +125,110 @@ def unlocked_month(workspace: Workspace, context: Context) -> dict[str, str]:
 
 
 class RunStates:
-    """Asks Airflow whether another run of the same Dag is queued or running."""
+    """Asks Airflow whether another run that may hold a month's lock is queued or running."""
 
     def __init__(self, context: Context) -> None:
-        self._ti, self._dag_id = context["ti"], context["dag"].dag_id
+        self._ti = context["ti"]
 
     def is_active(self, run_id: str) -> bool:
         """False also for a run that Airflow does not know: where its history is gone, nothing works for it."""
-        return self._ti.get_dr_count(self._dag_id, run_ids=[run_id], states=["queued", "running"]) > 0
+        return any(
+            self._ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]) > 0 for dag_id in MONTH_DAGS
+        )
+
+
+# --- Who stands behind a run, and what a person answered --------------------------------------------------------
+
+
+def starter_of(context: Context) -> str:
+    """The user who triggered this run; raises ``UsageError`` where Airflow does not tell."""
+    name = context["dag_run"].triggering_user_name
+    if not name:
+        raise UsageError("nobody is known to have asked for this: trigger it in the UI or over REST, as yourself")
+    return name
+
+
+def airflow_records() -> AirflowRecords:
+    """What this Airflow has on record, asked over the connection ``carm_airflow``.
+
+    Raises ``UsageError`` where there is none, ``Unavailable`` where it does not lead to an Airflow that lets it in.
+    """
+    from include.airflow_records import CONNECTION, AirflowRecords
+
+    try:
+        connection = Connection.get(CONNECTION)
+    except AirflowNotFoundException as error:
+        raise UsageError(
+            f"there is no connection {CONNECTION}, so who made a plan cannot be told: add one with host, port, login "
+            "and password of a user of this Airflow who may read runs and the event log"
+        ) from error
+    return AirflowRecords.open(_settings_of(connection))
+
+
+def makers_of_run(context: Context) -> tuple[str, ...]:
+    """Everyone who started this run or cleared a task of it; ``("unknown",)`` where Airflow cannot be asked.
+
+    A month does not fail for that: its plan is asked about again before anybody may approve it.
+    """
+    from include.airflow_records import UNKNOWN
+
+    dag_run = context["dag_run"]
+    try:
+        return airflow_records().makers_of(dag_run.dag_id, dag_run.run_id, clear_number=dag_run.clear_number)
+    except CarmError as error:
+        LOG.warning("the makers of this run's plan are unknown for now: %s", error)
+        return (UNKNOWN,)
+
+
+def ask_for_makers_again(workspace: Workspace, plan_hash: str) -> None:
+    """Ask Airflow once more who stands behind the runs that built a plan; raises as :func:`airflow_records` does."""
+    from include.approvals import renew_makers
+
+    records = airflow_records()
+    renew_makers(workspace, plan_hash, lambda run_id: records.makers_of("carm_month", run_id))
+
+
+def answer_of(context: Context, task_id: str) -> dict[str, Any]:
+    """What was answered to the task of this run that asks, and who asked: the arguments of ``settle_answer``.
+
+    Both are read from Airflow's own records and not from the task's result, which whoever may edit a run can replace.
+    """
+    from include.airflow_records import UNKNOWN
+
+    dag_run, records = context["dag_run"], airflow_records()
+    askers = records.makers_of(dag_run.dag_id, dag_run.run_id, clear_number=dag_run.clear_number)
+    starter = dag_run.triggering_user_name
+    return {
+        "answer": records.answer_to(dag_run.dag_id, dag_run.run_id, task_id),
+        "asked_by": starter if starter in askers else UNKNOWN,
+        "also_asked_by": askers,
+        "run_id": dag_run.run_id,
+    }
+
+
+def reinstatement_of(context: Context) -> dict[str, Any]:
+    """The arguments of ``reinstate_account``: what was filled in, and who did."""
+    params = context["params"]
+    return {
+        "bn15": params["bn15"],
+        "reason": params["reason"],
+        "effective_on": date.fromisoformat(params["effective_on"]),
+        "recorded_by": starter_of(context),
+        "run_id": context["dag_run"].run_id,
+    }
+
+
+def plan_form(plan_hash: str) -> str:
+    """What the person who decides about a plan reads, as Markdown, with a link to the run that made it."""
+    from airflow.sdk.configuration import conf
+
+    from include.approvals import approval_form, describe_plan
+
+    plan = describe_plan(open_workspace(), plan_hash)
+    address = conf.get("api", "base_url", fallback="").rstrip("/")
+    return approval_form(
+        plan, {"the run that made the plan": f"{address}/dags/carm_month/runs/{quote(plan['run_id'], safe='')}"}
+    )
 
 
 def open_workspace() -> Workspace:
@@ -130,11 +250,14 @@ def recipient_hash_key() -> str:
 
 
 def _database_url(conn_id: str, data: str) -> str:
+    return _settings_of(Connection.get(conn_id)).database_url(data)
+
+
+def _settings_of(connection: Connection) -> ConnectionSettings:
     from include.airflow_settings import ConnectionSettings
 
-    connection = Connection.get(conn_id)
     return ConnectionSettings(
-        conn_id=conn_id,
+        conn_id=connection.conn_id,
         conn_type=connection.conn_type,
         host=connection.host,
         schema=connection.schema,
@@ -142,4 +265,4 @@ def _database_url(conn_id: str, data: str) -> str:
         password=connection.password,
         port=connection.port,
         extra=connection.extra_dejson,
-    ).database_url(data)
+    )

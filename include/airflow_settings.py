@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -132,6 +132,10 @@ class AirflowSettings:
                 for entry in _entries(settings, "variables", "variable_name")
             },
         )
+
+    def with_connection(self, connection: ConnectionSettings) -> Self:
+        """The same settings with ``connection``, unless the file has one of that name."""
+        return replace(self, connections={connection.conn_id: connection, **self.connections})
 
     def database_url(self, conn_id: str, data: Path | str) -> str:
         """The URL behind a connection: of the variable AIRFLOW_CONN_… where it is set, as in Airflow, else of the file.

@@ -80,7 +80,7 @@ def require_decidable(ws: Workspace, plan_hash: str) -> dict[str, Any]:
     """
     with ws.operations.connect() as connection:
         plan = _find_plan(connection, plan_hash)
-        reason = _why_not_waiting(plan) or _why_maker_unknown(makers_of(connection, plan_hash))
+        reason = _why_not_waiting(ws, plan) or _why_maker_unknown(makers_of(connection, plan_hash))
         if not is_issued(connection, Period.parse(plan.period)):
             reason = f"{plan.period} is not issued yet; let carm_month finish it first"
     reason = reason or _why_not_the_same(ws, plan)
@@ -130,7 +130,7 @@ def record_answer(
         if number is not None:
             return {"plan_hash": plan_hash, "decision": decision, "decided_by": decided_by, "approval_no": number}
         makers = makers_of(connection, plan_hash)
-        refusal = _why_not_waiting(plan) or _why_unnamed(decided_by)
+        refusal = _why_not_waiting(ws, plan) or _why_unnamed(decided_by)
         if decision == APPROVED:
             refusal = refusal or _why_not_this_person(decided_by, makers, {asked_by, *also_asked_by}) or not_the_same
         number = _insert(connection, {**answer, "decision": REFUSED if refusal else decision}, makers, refusal)
@@ -174,13 +174,25 @@ def settle_answer(
     return recorded
 
 
-def apply_approved_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[str, Any]:
-    """Apply a plan that a person approved, as :func:`include.apply.apply_plan` does; refuse where nothing would follow.
+def month_of_plan(ws: Workspace, plan_hash: str, run_id: str) -> dict[str, Any]:
+    """The plan's month, as steps of the run ``run_id`` take it: live, and in the record."""
+    with ws.operations.connect() as connection:
+        period = _find_plan(connection, plan_hash).period
+    return {"period": period, "effects": "live", "area": "lake", "run_id": run_id}
 
-    Raises ``Refused`` for a plan that is not applied now and was not before.
+
+def apply_approved_plan(
+    ws: Workspace, plan_hash: str, run_id: str, is_run_active: Callable[[str], bool]
+) -> dict[str, Any]:
+    """Lock the plan's month and apply the plan, as :func:`include.apply.apply_plan` does; it stays locked.
+
+    Raises ``Refused`` where another run works on the month, and for a plan that is neither applied now nor was before.
     """
     from include.apply import apply_plan
+    from include.month import lock_month
 
+    month = month_of_plan(ws, plan_hash, run_id)
+    lock_month(ws, Period.parse(month["period"]), run_id, is_run_active)
     outcome = apply_plan(ws, month, plan_hash)
     if outcome["state"] not in ("applied", "handed_over"):
         raise Refused(f"plan {plan_hash[:12]} is {outcome['state']} and not approved: nothing was changed")
@@ -195,7 +207,9 @@ def _find_plan(connection: Connection, plan_hash: str) -> Row[Any]:
     return plan
 
 
-def _why_not_waiting(plan: Row[Any]) -> str | None:
+def _why_not_waiting(ws: Workspace, plan: Row[Any]) -> str | None:
+    if ws.policy.approval == "never":
+        return "the policy lets no plan be approved"
     if plan.state in ("held", "rejected") or (plan.state == "ready" and plan.approval == "needed"):
         return None
     return f"it is {plan.state} and does not wait for an approval"

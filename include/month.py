@@ -63,7 +63,7 @@ def open_month(
     resolved = _resolve_effects(ws, period, effects, run_type)
     if resolved == "live":
         _require_order(ws, period)
-    _lock(ws, period, run_id, is_run_active)
+    lock_month(ws, period, run_id, is_run_active)
     area = "shadow" if is_issued(ws, period) else "lake"
     month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}
     folder = ws.staging(run_id, "month")
@@ -104,7 +104,8 @@ def _require_order(ws: Workspace, period: Period) -> None:
     raise Refused(f"{period} cannot run live before {newest.next()} is issued: run {newest.next()} first")
 
 
-def _lock(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> None:
+def lock_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> None:
+    """Lock the month for a run; a lock of a run that no longer works is taken over. Raises ``Refused`` otherwise."""
     # Asked before the transaction: the answer may take a while, and a writer lets nobody else write meanwhile.
     with ws.operations.connect() as connection:
         query = select(PERIOD_LOCKS.c.run_id).where(PERIOD_LOCKS.c.period == str(period))
@@ -117,15 +118,6 @@ def _lock(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[s
             raise Refused(f"{period} is being worked on by run {now}: wait until it ends, then clear this task")
         connection.execute(delete(PERIOD_LOCKS).where(PERIOD_LOCKS.c.period == str(period)))
         connection.execute(insert(PERIOD_LOCKS).values(period=str(period), run_id=run_id))
-
-
-def reopen_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> dict[str, Any]:
-    """Lock a month that was run live, to finish what a person decided only later; returns what every step takes.
-
-    Raises ``Refused`` when another run works on the month.
-    """
-    _lock(ws, period, run_id, is_run_active)
-    return {"period": str(period), "effects": "live", "area": "lake", "run_id": run_id}
 
 
 def release_month(ws: Workspace, month: dict[str, Any]) -> None:
@@ -169,7 +161,7 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 
 
 def close_again(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
-    """Write the summary of a month anew that :func:`reopen_month` opened, and give its lock back.
+    """Write the summary of a closed month anew, after its plan was applied late, and give the month's lock back.
 
     It stays the summary of the run that made the month, with what has come of its plan since.
     """
@@ -227,7 +219,10 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "notices": _notice_counts(lake, period),
         "plan": _plan_of(ws, month),
         "applied_changes": applied,
+        "dormancy_horizon": _horizon(lake, period),
         "issued": is_issued(ws, period),
+        # Printed, so that a copy lies outside the database: a chain that was written anew has another head.
+        "audit_chain_head": _chain_head(ws),
         "hashes": files,
         "places": {
             "lake": str(place.root),
@@ -249,8 +244,27 @@ def _notice_counts(lake: Lake, period: Period) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _horizon(lake: Lake, period: Period) -> dict[str, int]:
+    """Open accounts that reach four years without activity in each of the next months, all program types together."""
+    import pyarrow.parquet as pq
+
+    accounts: dict[str, int] = {}
+    if lake.has("dormancy_horizon", period):
+        for row in pq.read_table(lake.file("dormancy_horizon", period), partitioning=None).to_pylist():
+            accounts[row["month"]] = accounts.get(row["month"], 0) + row["accounts"]
+    return accounts
+
+
+def _chain_head(ws: Workspace) -> str | None:
+    from include.audit import chain_head
+
+    with ws.operations.connect() as connection:
+        return chain_head(connection)
+
+
 def _plan_of(ws: Workspace, month: dict[str, Any]) -> dict[str, Any] | None:
-    columns = (PLANS.c.plan_hash, PLANS.c.state, PLANS.c.reason, PLANS.c.open_accounts, PLANS.c.changes)
+    plan = PLANS.c
+    columns = (plan.plan_hash, plan.state, plan.reason, plan.open_accounts, plan.changes, plan.approval)
     with ws.operations.connect() as connection:
         query = select(*columns).where(PLANS.c.period == month["period"], PLANS.c.effects == month["effects"])
         # The plan that this run made, or made again: the last one written for the month.
@@ -296,7 +310,14 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             f"Plan {plan['plan_hash'][:12]}: {plan['changes']:,} changes of {plan['open_accounts']:,} open accounts, "
             f"{plan['state']} ({summary['applied_changes']:,} applied). {plan['reason']}"
         )
+        if plan["state"] == "held" or (plan["state"] == "ready" and plan["approval"] == "needed"):
+            lines.append(f"  It waits for a person: carm plan show {plan['plan_hash'][:12]}, then carm_apply_plan")
+    if summary["dormancy_horizon"]:
+        months = ", ".join(f"{month} {accounts:,}" for month, accounts in summary["dormancy_horizon"].items())
+        lines.append(f"Dormancy horizon, if nothing more happens: {months}")
     issued = "issued" if summary["issued"] else "not issued (shadow)"
     lines.append(f"Statements are {issued}. Documents: {summary['places']['documents']}")
     lines.append(f"Data: {summary['places']['lake']}  Data Docs: {summary['places']['data_docs']}")
+    if summary["audit_chain_head"]:
+        lines.append(f"Audit chain head: {summary['audit_chain_head']}")
     return lines

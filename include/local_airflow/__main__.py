@@ -19,7 +19,7 @@ from include.carm.period import Period
 from include.local_airflow.airflow import LocalAirflow
 from include.local_airflow.dag_runs import RunOutcome
 from include.local_airflow.data_folder import hold_data_folder, require_room
-from include.local_airflow.environment import HOST, choose_port
+from include.local_airflow.environment import HOST, PEOPLE, choose_port
 from include.local_airflow.processes import AlreadyTold
 from include.local_airflow.progress import Progress
 from include.local_airflow.source import prepare_databases, read_last_complete_period
@@ -134,8 +134,8 @@ def _ui(options: argparse.Namespace, progress: Progress) -> str:
         _finish_preparation(airflow)
         airflow.start_scheduler()
         progress.write(f"\nAirflow is at http://{HOST}:{port} until Ctrl-C. Log in as")
-        for user, password in airflow.keys.passwords.items():
-            progress.write(f"  {user:9} {password}")
+        for user in PEOPLE:
+            progress.write(f"  {user:9} {airflow.keys.passwords[user]}")
         while True:
             airflow.processes.check()
             time.sleep(1)
@@ -172,6 +172,10 @@ def _airflow(options: argparse.Namespace, progress: Progress, port: int) -> Iter
 
     Beside it the preparation of the databases has begun.
     """
+    if options.folder:
+        from include.load import find_files
+
+        find_files(Path(options.folder))  # Before Airflow is started in vain.
     data = _data_folder(options)
     with hold_data_folder(data, options.command):
         progress.say(f"starting Airflow for the data folder {data}")
@@ -247,6 +251,7 @@ def _tell_held_plan(outcome: RunOutcome, progress: Progress) -> None:
     plan = outcome.results.get("clean_up.plan") or {}
     if plan.get("state") == "held":
         progress.write(f"plan held: {plan['reason']}")
+        progress.write(f"to decide: make ui, trigger carm_apply_plan with plan_hash {plan['plan_hash']}")
 
 
 def _tell_failures(outcomes: list[RunOutcome], progress: Progress) -> bool:

@@ -8,15 +8,16 @@ from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
-from include.airflow_settings import AirflowSettings
+from include.airflow_records import CONNECTION
+from include.airflow_settings import AirflowSettings, ConnectionSettings
 from include.carm.errors import DataError, Unavailable
 from include.local_airflow.dag_runs import DagRunFollower
-from include.local_airflow.environment import HOST, PROJECT_FOLDER, Keys, airflow_environment
+from include.local_airflow.environment import HOST, PROJECT_FOLDER, SERVICE_USER, Keys, airflow_environment
 from include.local_airflow.processes import Processes
 from include.local_airflow.progress import Progress
 from include.local_airflow.rest import RestApi
 
-DAGS = ("carm_month", "carm_webinar_notices")
+DAGS = ("carm_month", "carm_webinar_notices", "carm_apply_plan", "carm_reinstate_account")
 READ_DAGS_SECONDS = 120
 
 
@@ -25,6 +26,7 @@ class LocalAirflow:
 
     def __init__(self, data: Path, port: int, settings: AirflowSettings, progress: Progress) -> None:
         self.data = data
+        self.port = port
         self.home = data / "airflow"
         self.home.mkdir(mode=0o700, exist_ok=True)
         self.keys = Keys.open(self.home)
@@ -49,7 +51,7 @@ class LocalAirflow:
             raise Unavailable(f"Airflow could not read the Dag files: see {self.processes.log_file('dag-processor')}")
         self.api.wait_until_ready()
         self.api.log_in("admin", self.keys.passwords["admin"])
-        self.api.load_settings(self.settings)
+        self.api.load_settings(self.settings.with_connection(self._connection_to_itself()))
         self._wait_for_dags(READ_DAGS_SECONDS if keep_reading_dags else 0)
         for run_id in self.api.end_unfinished():
             self.progress.say(f"the run {run_id} was interrupted earlier: marked as failed")
@@ -59,6 +61,11 @@ class LocalAirflow:
         self.api.warm_up()
         # Its log server would listen on a fixed port, and to everybody; here logs are read from the folder.
         self.processes.start_airflow("scheduler", "scheduler", "--skip-serve-logs")
+
+    def _connection_to_itself(self) -> ConnectionSettings:
+        """How the tasks of this Airflow ask it who stands behind a run; the port is another one each time."""
+        password = self.keys.passwords[SERVICE_USER]
+        return ConnectionSettings(CONNECTION, "http", HOST, login=SERVICE_USER, password=password, port=self.port)
 
     def _migrate(self) -> None:
         """Make or renew Airflow's own database, unless this very version did so before: asking alone takes 3 s."""

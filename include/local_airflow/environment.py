@@ -15,8 +15,11 @@ from include.carm.errors import Unavailable, UsageError
 
 PROJECT_FOLDER = Path(__file__).absolute().parents[2]
 HOST = "127.0.0.1"
-USERS = {"admin": "admin", "approver": "user", "viewer": "viewer"}
+PEOPLE = {"admin": "admin", "approver": "user", "viewer": "viewer"}
 """Log-in and role. An approver may trigger, clear and answer, but changes no connection, pool or variable."""
+SERVICE_USER = "service"
+"""As whom the tasks ask Airflow who stands behind a run: a viewer, the least role that may read the event log."""
+USERS = {**PEOPLE, SERVICE_USER: "viewer"}
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,26 @@ class Keys:
 
     @classmethod
     def open(cls, home: Path) -> Keys:
-        """Read the keys of Airflow's ``home``, or make them. Only the owner can read the file."""
+        """Read the keys of Airflow's ``home``, or make what is missing. Only the owner can read the file."""
         file = home / "keys.json"
-        if not file.exists():
+        if file.exists():
+            keys = cls(**json.loads(file.read_text(encoding="utf-8")))
+        else:
             keys = cls(
                 base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 secrets.token_urlsafe(64),
                 secrets.token_urlsafe(32),
-                {user: secrets.token_urlsafe(9) for user in USERS},
+                {},
             )
+        missing = [user for user in USERS if user not in keys.passwords]
+        if missing:
+            keys.passwords.update({user: secrets.token_urlsafe(9) for user in missing})
             (home / "passwords.json").write_text(json.dumps(keys.passwords), encoding="utf-8")
             # Renamed into place, so that a run that is stopped here does not leave half a file behind.
             fresh = file.with_suffix(".new")
             fresh.write_text(json.dumps(vars(keys)), encoding="utf-8")
             fresh.rename(file)
-        return cls(**json.loads(file.read_text(encoding="utf-8")))
+        return keys
 
 
 def airflow_environment(data: Path, port: int, keys: Keys) -> dict[str, str]:

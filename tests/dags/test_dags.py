@@ -10,12 +10,30 @@ from include.airflow_settings import AirflowSettings
 from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from tests.dags.conftest import DAGS, serialised
 
-DAG_IDS = ("carm_month", "carm_webinar_notices")
-MAY_IMPORT_EARLY = ("__future__", "airflow", "collections", "datetime", "os", "pendulum", "run_context", "typing")
+MONTHLY = ("carm_month", "carm_webinar_notices")
+BY_HAND = ("carm_apply_plan", "carm_reinstate_account")
+DAG_IDS = (*MONTHLY, *BY_HAND)
+MAY_IMPORT_EARLY = (
+    "__future__",
+    "airflow",
+    "collections",
+    "datetime",
+    "logging",
+    "os",
+    "pendulum",
+    "run_context",
+    "typing",
+    "urllib",
+)
 
 
 @pytest.fixture(params=DAG_IDS)
 def dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
+    return dag_bag.dags[request.param]
+
+
+@pytest.fixture(params=MONTHLY)
+def monthly_dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
 
@@ -26,7 +44,8 @@ def test_every_dag_file_can_be_read_and_holds_one_dag_of_its_name(dag_bag):
 
 
 def test_a_dag_tells_the_person_on_call_what_to_do(dag):
-    for heading in ("What it does.", "Which month.", "May I run it again", "What can go wrong, and what to do."):
+    asked = "What to fill in." if dag.dag_id in BY_HAND else "Which month."
+    for heading in ("What it does.", asked, "May I run it again", "What can go wrong, and what to do."):
         assert f"**{heading}" in dag.doc_md, f"write a paragraph '{heading}' into the docstring"
     assert dag.description
 
@@ -34,14 +53,14 @@ def test_a_dag_tells_the_person_on_call_what_to_do(dag):
 def test_every_task_has_an_owner_and_says_what_it_does(dag):
     for task in dag.tasks:
         assert task.owner == "carm"
-        assert task.python_callable.__doc__, f"write a docstring for {task.task_id}"
+        assert task.doc_md or task.python_callable.__doc__, f"write a docstring for {task.task_id}"
     assert "carm" in dag.tags
     assert len(dag.tags) > 1, "add a tag that says what the Dag is about"
 
 
-def test_one_month_at_a_time(dag):
-    assert dag.max_active_runs == 1
-    assert not dag.catchup
+def test_one_month_at_a_time(monthly_dag):
+    assert monthly_dag.max_active_runs == 1
+    assert not monthly_dag.catchup
 
 
 @pytest.mark.parametrize("error", [DataError("bad"), Refused("not now"), UsageError("no such month")])
@@ -67,8 +86,8 @@ def test_tasks_use_the_pools_that_the_settings_file_makes(dag):
 
 @pytest.mark.parametrize("period", [None, "2021-12", "1998-01"])
 @pytest.mark.parametrize("effects", ["auto", "live", "shadow"])
-def test_good_params_are_taken(dag, period, effects):
-    params = serialised(dag).params.deep_merge({"period": period, "effects": effects})
+def test_good_params_are_taken(monthly_dag, period, effects):
+    params = serialised(monthly_dag).params.deep_merge({"period": period, "effects": effects})
     assert params.validate() == {"period": period, "effects": effects}
 
 
@@ -79,23 +98,62 @@ def test_good_params_are_taken(dag, period, effects):
         *({"effects": effects} for effects in ("dry", "LIVE", None)),
     ],
 )
-def test_wrong_params_are_refused(dag, wrong):
+def test_wrong_params_are_refused(monthly_dag, wrong):
     with pytest.raises(ValueError, match="Invalid input for param"):
-        serialised(dag).params.deep_merge(wrong).validate()
+        serialised(monthly_dag).params.deep_merge(wrong).validate()
 
 
-def test_params_without_a_word_mean_the_partition_and_auto(dag):
-    assert dag.params.dump() == {"period": None, "effects": "auto"}
+def test_params_without_a_word_mean_the_partition_and_auto(monthly_dag):
+    assert monthly_dag.params.dump() == {"period": None, "effects": "auto"}
+
+
+HASH = "0123456789abcdef" * 4
+REINSTATEMENT = {"bn15": "123456782RM0001", "reason": "still trading", "effective_on": "2022-01-10"}
+
+
+@pytest.mark.parametrize(("dag_id", "filled_in"), [(BY_HAND[0], {"plan_hash": HASH}), (BY_HAND[1], REINSTATEMENT)])
+def test_what_is_asked_for_by_hand_is_taken(dag_bag, dag_id, filled_in):
+    assert serialised(dag_bag.dags[dag_id]).params.deep_merge(filled_in).validate() == filled_in
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "wrong"),
+    [
+        *(("carm_apply_plan", {"plan_hash": value}) for value in (None, "", HASH[:12], HASH.upper(), HASH + "0")),
+        *(
+            ("carm_reinstate_account", {**REINSTATEMENT, **wrong})
+            for wrong in (
+                {"bn15": "123456782RT0001"},
+                {"bn15": "123456782RM001"},
+                {"bn15": None},
+                {"reason": ""},
+                {"reason": None},
+                {"reason": "x" * 501},
+                {"effective_on": "10 January 2022"},
+                {"effective_on": "2022-02-30"},
+                {"effective_on": None},
+            )
+        ),
+    ],
+)
+def test_what_is_filled_in_wrongly_is_refused(dag_bag, dag_id, wrong):
+    with pytest.raises(ValueError, match="Invalid input for param"):
+        serialised(dag_bag.dags[dag_id]).params.deep_merge(wrong).validate()
+
+
+@pytest.mark.parametrize("dag_id", BY_HAND)
+def test_nothing_is_filled_in_beforehand(dag_bag, dag_id):
+    assert set(dag_bag.dags[dag_id].params.dump().values()) == {None}
 
 
 # --- The schedule -----------------------------------------------------------------------------------------------
 
 
-def test_no_run_starts_by_itself(dag):
-    assert serialised(dag).next_dagrun_info(last_automated_run_info=None) is None
+def test_no_run_starts_by_itself(monthly_dag):
+    assert serialised(monthly_dag).next_dagrun_info(last_automated_run_info=None) is None
 
 
-@pytest.mark.parametrize("dag_id", DAG_IDS)
+@pytest.mark.parametrize("dag_id", MONTHLY)
 def test_with_the_schedule_on_the_next_run_is_a_month(scheduled_dag_bag, dag_id):
     run = serialised(scheduled_dag_bag.dags[dag_id]).next_dagrun_info(last_automated_run_info=None)
     assert run.partition_key == run.run_after.in_timezone("America/Toronto").format("YYYY-MM")
@@ -109,6 +167,11 @@ def test_a_backfill_has_one_run_a_month_at_six_in_toronto_in_summer_and_winter(d
     times = [run.run_after.in_timezone("America/Toronto") for run in runs]
     assert [(time.day, time.hour) for time in times] == [(day, 6)] * 3
     assert [run.run_after.in_timezone("UTC").hour for run in runs] == [10, 11, 11]
+
+
+@pytest.mark.parametrize("dag_id", BY_HAND)
+def test_a_counter_action_is_never_scheduled(scheduled_dag_bag, dag_id):
+    assert scheduled_dag_bag.dags[dag_id].schedule is None
 
 
 # --- What a Dag file imports ------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """What the Dags take from Airflow: the month of a run, what kind of run it is, and the databases behind it."""
 
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from include import airflow_api
 from include.carm.errors import UsageError
 from include.carm.period import Period
 from tests.pipeline import new_workspace
@@ -63,17 +65,16 @@ def test_only_the_schedule_makes_a_scheduled_run(run_context, run_type, expected
         assert (facts["run_type"], facts["effects"]) == (expected, "live")
 
 
-@pytest.mark.parametrize(("found", "expected"), [(1, True), (0, False)])
-def test_a_run_is_active_while_it_is_queued_or_running(run_context, found, expected):
-    asked = []
-
+@pytest.mark.parametrize(
+    ("at_work", "expected"), [(("carm_month",), True), (("carm_apply_plan",), True), (("carm_deliver",), False)]
+)
+def test_a_run_of_a_dag_that_locks_months_is_active_while_it_is_queued_or_running(run_context, at_work, expected):
     def get_dr_count(dag_id: str, run_ids: list[str], states: list[str]) -> int:
-        asked.append((dag_id, run_ids, states))
-        return found
+        assert (run_ids, states) == (["manual__1"], ["queued", "running"])
+        return int(dag_id in at_work)
 
     states = run_context.RunStates({**context(), "ti": SimpleNamespace(get_dr_count=get_dr_count)})
     assert states.is_active("manual__1") is expected
-    assert asked == [("carm_month", ["manual__1"], ["queued", "running"])]
 
 
 def test_a_relative_database_lies_in_the_data_folder(run_context, tmp_path, monkeypatch):
@@ -101,3 +102,42 @@ def test_without_the_key_of_recipients_no_notice_is_written(run_context, monkeyp
 def test_a_dag_beside_the_month_writes_to_the_record_of_a_month_that_is_not_issued(run_context, tmp_path, effects):
     month = run_context.unlocked_month(new_workspace(tmp_path), context(period="2021-12", effects=effects))
     assert month == {"period": "2021-12", "effects": effects, "area": "lake", "run_id": "manual__1"}
+
+
+# --- Who stands behind a run ------------------------------------------------------------------------------------
+
+
+def run_of(**changes: Any) -> dict[str, Any]:
+    facts = {"dag_id": "carm_month", "run_id": "manual__1", "clear_number": 0, "triggering_user_name": "anna"}
+    return {"dag_run": SimpleNamespace(**{**facts, **changes})}
+
+
+def test_without_the_connection_the_makers_are_unknown_and_the_way_out_is_told(run_context, monkeypatch, caplog):
+    monkeypatch.delenv("AIRFLOW_CONN_CARM_AIRFLOW", raising=False)
+    with pytest.raises(UsageError, match=r"^there is no connection carm_airflow, so who made a plan cannot be told: "):
+        run_context.airflow_records()
+    assert run_context.makers_of_run(run_of()) == ("unknown",)
+    assert "add one with host, port, login and password" in caplog.text
+
+
+def test_where_airflow_does_not_answer_the_month_goes_on_with_unknown_makers(run_context, monkeypatch, caplog):
+    monkeypatch.setattr(airflow_api.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_AIRFLOW", "http://service:hidden@127.0.0.1:1")
+    assert run_context.makers_of_run(run_of()) == ("unknown",)
+    assert "hidden" not in caplog.text
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_counter_action_needs_a_person(run_context, name):
+    with pytest.raises(UsageError, match="nobody is known to have asked for this"):
+        run_context.starter_of(run_of(triggering_user_name=name))
+
+
+def test_a_reinstatement_is_recorded_with_who_asked_for_it(run_context):
+    params = {"bn15": "123456782RM0001", "reason": "still trading", "effective_on": "2022-01-10"}
+    assert run_context.reinstatement_of({"params": params, **run_of(dag_id="carm_reinstate_account")}) == {
+        **params,
+        "effective_on": date(2022, 1, 10),
+        "recorded_by": "anna",
+        "run_id": "manual__1",
+    }

@@ -89,6 +89,26 @@ def test_a_connection_of_the_environment_goes_over_the_file(tmp_path, monkeypatc
     assert AirflowSettings.load().database_url("carm_source", tmp_path) == expected
 
 
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        (ConnectionSettings("c", "http", "127.0.0.1", port=8080), "http://127.0.0.1:8080"),
+        (ConnectionSettings("c", "http", "airflow.example", schema="https"), "https://airflow.example"),
+        (ConnectionSettings("c", "http", "https://example.org/airflow"), "https://example.org/airflow"),
+        (ConnectionSettings.parse("c", "http://u:p@airflow.example:8443/https"), "https://airflow.example:8443"),
+    ],
+)
+def test_a_connection_leads_to_a_server(connection, expected):
+    assert connection.web_address() == expected
+
+
+def test_a_connection_of_the_file_goes_over_the_one_that_the_runner_makes(tmp_path):
+    made = ConnectionSettings("carm_airflow", "http", "127.0.0.1", port=8080)
+    assert AirflowSettings.load().with_connection(made).connections["carm_airflow"] == made
+    written = settings(tmp_path, "  connections:\n    - {conn_id: carm_airflow, conn_type: http, conn_host: other}\n")
+    assert written.with_connection(made).connections["carm_airflow"].host == "other"
+
+
 def test_a_connection_that_cannot_be_read_keeps_its_secret():
     with pytest.raises(UsageError) as refusal:
         ConnectionSettings.parse("carm_source", '{"conn_type": "sqlite", "passwort": "hidden"}')

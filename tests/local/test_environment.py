@@ -18,8 +18,24 @@ def test_keys_are_made_once_and_kept(tmp_path):
     first = Keys.open(tmp_path)
     assert Keys.open(tmp_path) == first
     assert json.loads((tmp_path / "passwords.json").read_text()) == first.passwords
-    assert list(first.passwords) == ["admin", "approver", "viewer"]
-    assert len(set(first.passwords.values())) == 3
+    assert list(first.passwords) == ["admin", "approver", "viewer", "service"]
+    assert len(set(first.passwords.values())) == 4
+
+
+def test_a_user_that_is_new_gets_a_password_and_the_others_keep_theirs(tmp_path):
+    first = Keys.open(tmp_path)
+    kept = {user: password for user, password in first.passwords.items() if user != "service"}
+    (tmp_path / "keys.json").write_text(json.dumps({**vars(first), "passwords": kept}))
+    renewed = Keys.open(tmp_path)
+    assert {**renewed.passwords, "service": ""} == {**kept, "service": ""}
+    assert renewed.passwords["service"]
+    assert json.loads((tmp_path / "passwords.json").read_text()) == renewed.passwords
+    assert renewed.fernet_key == first.fernet_key
+
+
+def test_the_service_user_has_the_least_role_and_only_people_may_answer(tmp_path):
+    users = airflow_environment(tmp_path, 8080, KEYS)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"].split(",")
+    assert users == ["admin:admin", "approver:user", "viewer:viewer", "service:viewer"]
 
 
 def test_nobody_else_can_read_the_keys(tmp_path):

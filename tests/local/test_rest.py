@@ -1,9 +1,7 @@
 """The runner's words with Airflow's API, against a real server that says what the test wants."""
 
-import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -12,32 +10,7 @@ from include import airflow_api
 from include.carm.errors import Unavailable
 from include.carm.period import Period
 from include.local_airflow.rest import RestApi, path_of
-
-
-class Airflow(HTTPServer):
-    """Gives the prepared answers in their order and remembers what was asked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.answers: list[tuple[int, Any]] = []
-        self.asked: list[tuple[str, str, Any]] = []
-
-
-class Answering(BaseHTTPRequestHandler):
-    server: Airflow
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
-        status, answer = self.server.answers.pop(0)
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
-
-    do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815
-
-    def log_message(self, format: str, *words: Any) -> None:
-        pass
+from tests.local.airflow_server import Airflow
 
 
 @pytest.fixture
@@ -136,3 +109,16 @@ def test_a_result_is_read_however_airflow_keeps_it(airflow, api, answer, expecte
     airflow.answers = [answer]
     instance = {"dag_id": "d", "dag_run_id": "r", "task_id": "g.t", "map_index": -1}
     assert api.result(instance) == expected
+
+
+def test_a_run_that_waits_for_a_person_is_not_taken_for_an_interrupted_one(airflow, api):
+    runs = [{"dag_id": "d", "dag_run_id": run_id} for run_id in ("waits", "died")]
+    airflow.answers = [
+        (200, {"dags": [], "total_entries": 0}),
+        (200, {"dag_runs": runs, "total_entries": 2}),
+        (200, {"task_instances": [{"state": "success"}, {"state": "awaiting_input"}], "total_entries": 2}),
+        (200, {"task_instances": [{"state": "success"}, {"state": "running"}], "total_entries": 2}),
+        (200, {}),
+    ]
+    assert api.end_unfinished() == ["died"]
+    assert [path for method, path, _ in airflow.asked if method == "PATCH"] == ["/api/v2/dags/d/dagRuns/died"]

@@ -1,0 +1,65 @@
+"""### Reinstate one account
+
+**What it does.** Records a counter-action for one account, with its reason and whoever triggered this run: an account
+that was closed is open again from the day that is filled in, a program type that was corrected is put back. The
+dormancy clock starts at the reinstatement, and the clean-up does not propose the same change again until the evidence
+changes.
+
+**What to fill in.** `bn15`, the account; `reason`, why, for whoever reads it in a year; `effective_on`, the first day
+of the new state, not before the day on which the change took effect.
+
+**May I run it again, or clear the task?** Yes. What is undone is not undone twice.
+
+**What can go wrong, and what to do.** The failed task's log ends with one line that says it. An account that has no
+change to undo, or that changed again since, is refused, and stays as it is. A database that is locked is tried again by
+itself; then check the connection `carm_apply` and clear the task.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, task
+from run_context import DATABASE_POOL, TASK_DEFAULTS, open_workspace, reinstatement_of
+
+
+@task(pool=DATABASE_POOL)
+def reinstate_account(**context):
+    """Writes the new version of the account and the row that says who asked for it, and why."""
+    from include.reinstate import reinstate_account
+
+    return reinstate_account(open_workspace(), **reinstatement_of(context))
+
+
+with DAG(
+    dag_id="carm_reinstate_account",
+    description="Open a closed account again, or put a corrected program type back",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    params={
+        "bn15": Param(
+            None,
+            type="string",
+            pattern="^[0-9]{9}RM[0-9]{4}$",
+            title="Account (BN15)",
+            description="Nine digits, RM and four digits, for example 123456782RM0001.",
+        ),
+        "reason": Param(
+            None,
+            type="string",
+            minLength=3,
+            maxLength=500,
+            title="Reason",
+            description="Why the change is undone. It is kept; no names and no amounts.",
+        ),
+        "effective_on": Param(
+            None,
+            type="string",
+            format="date",
+            title="Effective on",
+            description="The first day of the new state, YYYY-MM-DD.",
+        ),
+    },
+    default_args=TASK_DEFAULTS,
+    tags=["carm", "reinstatement"],
+):
+    reinstate_account()
