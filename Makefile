@@ -29,7 +29,8 @@ help:
 	@echo "make run                   one statement month through Airflow, with a demo source if there is none"
 	@echo "                           PERIOD=2021-12  FROM=folder of CSV files  DATA=folder  EFFECTS=auto|live|shadow"
 	@echo "make ui                    Airflow in the browser; PORT=8080  DATA=folder"
-	@echo "make backfill              several months in shadow; FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
+	@echo "make backfill              several months, in shadow unless EFFECTS=live;"
+	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
 	@echo "make test                  every test; TESTS=\"words for pytest\""
 	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
@@ -50,7 +51,7 @@ ui: env
 
 backfill: env
 	@$(PYTHON) -m include.local_airflow backfill --from-period "$(FROM_PERIOD)" --to-period "$(TO_PERIOD)" \
-	    --data "$(DATA)" --port "$(PORT)"
+	    --data "$(DATA)" --effects "$(EFFECTS)" --port "$(PORT)"
 
 # --- How it is proved -------------------------------------------------------------------------------------------
 

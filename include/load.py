@@ -112,7 +112,7 @@ def load_folder(
     """
     folder = Path(folder)
     problems = _Problems(folder)
-    paths, ignored = _find_files(folder)
+    paths, ignored = find_files(folder)
     hashes = _hash_files(paths, problems)
     if "accounts.csv" not in paths and not append:
         problems.add("accounts.csv", None, None, "is missing: every other row needs its account (a header is enough)")
@@ -154,7 +154,11 @@ class _Problems:
         raise MalformedFiles(self.folder, self.found, more)
 
 
-def _find_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+def find_files(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The files of ``folder`` that can be loaded, by name, and the names of other CSV files; their content is not read.
+
+    Raises ``UsageError`` where the folder cannot be read or holds no such file.
+    """
     try:
         names = {path.name for path in folder.iterdir()}
     except OSError as error:

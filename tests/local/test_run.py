@@ -162,3 +162,4 @@ def test_a_slip_is_answered_in_one_line(data, words, code, complaint):
     told = [line for line in lines if complaint in line]
     assert (len(told), lines[-1], found) == (1, "RESULT: failed", code), "\n".join(lines)
     assert not any("Traceback" in line for line in lines)
+    assert not any("starting Airflow" in line for line in lines)
