@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pwd
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -13,10 +14,12 @@ from typing import Any
 
 import click
 
-from include.carm.errors import CarmError
+from include.carm.errors import CarmError, UsageError
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""
+
+LONGEST_NAME = 100
 
 
 class Verbs(click.Group):
@@ -61,6 +64,31 @@ def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
         verb(ws=Workspace.open(data, source_url=source, apply_url=apply_), as_json=as_json, **others)
 
     return with_options
+
+
+def by_a_person(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give ``verb`` the required ``reason`` and, as ``person``, the name of who records."""
+
+    @click.option("--reason", required=True, metavar="TEXT", help="Why, for who reads it in a year.")
+    @click.option("--by", metavar="NAME", help="Who records it  [default: your log-in name]")
+    @functools.wraps(verb)
+    def with_person(by: str | None, **others: Any) -> None:
+        verb(person=_person(by), **others)
+
+    return with_person
+
+
+def _person(by: str | None) -> str:
+    if by is not None:
+        name = " ".join(by.split())
+        if not name or len(name) > LONGEST_NAME:
+            raise UsageError(f"--by names nobody: write a name of 1 to {LONGEST_NAME} characters")
+        return name
+    try:
+        # Of the user that the process runs as; LOGNAME and USER can be set to anything.
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise UsageError("this user has no log-in name here: say who records with --by NAME") from None
 
 
 class Day(click.ParamType):
