@@ -35,7 +35,7 @@ help:
 	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"
-	@echo "make golden                rewrites the golden files and docs/data-quality.md; review the diff"
+	@echo "make golden                rewrites the golden files and the generated pages of docs/; review the diff"
 	@echo "make lock                  resolves requirements*.txt into the locks anew"
 	@echo "make env                   only the environment, in $(VENV)"
 	@echo "make clean                 removes the environment and the caches; never the data folder"
@@ -85,7 +85,7 @@ format: env-dev
 
 # What people receive is kept as golden files. Rewritten on purpose only, and the diff is reviewed like code.
 golden: env-dev
-	@CARM_REWRITE_GOLDEN=1 $(PYTHON) -m pytest -q tests/statements tests/notices
+	@CARM_REWRITE_GOLDEN=1 $(PYTHON) -m pytest -q tests/statements tests/notices tests/cli/test_why_card.py
 	@$(PYTHON) -m include.quality.catalogue
 	@git status --short tests docs
 
