@@ -64,7 +64,6 @@ told AS (
         changes.bn15,
         changes.program_type,
         changes.change,
-        changes.action,
         changes.rule_id,
         account_facts.last_import_on,
         account_facts.last_export_on,

@@ -7,7 +7,7 @@ one column falsified. What must be found is worked out here one decision at a ti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -17,11 +17,11 @@ from include.datasets import schema_of
 from tests.decide.accounts import account_facts, bn15_of, clean_up_records, grounds
 from tests.decide.cells import CELLS
 from tests.decide.oracle import Account, World, four_years_before, months_between
-from tests.mutation.corpus import DAY, MONTHS, Case, Month, accounts_of, decision_row, key_of, shuffled
+from tests.mutation.corpus import DAY, LONG_AGO, MONTHS, Case, Month, accounts_of, decision_row, key_of, shuffled
 
 Row = dict[str, Any]
 
-MONTHS_LOOKED_AT = (0, 1, 2, 4, 6, 7, 9, 11)
+MONTHS_LOOKED_AT = (0, 1, 2, 4, 6, 7, 9, 11, 12)
 EVERY = 20
 """Of so many accounts of a month one is falsified."""
 
@@ -84,9 +84,9 @@ FALSIFICATIONS: tuple[Callable[[Row], Row | None], ...] = (
     _moved,
     *(_with(announced_in=month) for month in ("2021-09", "2021-12", None)),
     *(_with(review_no=number) for number in (3, 4, 5, None)),
-    *(_with(hold_no=number) for number in (2, 5, None)),
+    *(_with(hold_no=number) for number in (2, 5, 8, None)),
     *(_with(action="keep", review_no=number) for number in (2, 4, 5)),
-    *(_with(action="hold", hold_no=number) for number in (2, 5)),
+    *(_with(action="hold", hold_no=number) for number in (2, 5, 8)),
 )
 
 
@@ -95,40 +95,49 @@ def build_wrong_decisions() -> list[Case]:
     return [_case_of(MONTHS[position]) for position in MONTHS_LOOKED_AT]
 
 
+@dataclass(frozen=True)
+class _Known:
+    """An account as the register knows it."""
+
+    bn15: str
+    account: Account
+    is_open: bool
+
+
 def _case_of(month: Month) -> Case:
-    chosen = _with_activity_after(accounts_of(month)[::EVERY], month.world)
-    accounts, decisions, found = [], [], []
-    known: dict[int, tuple[str, Account]] = {}
-    for account in chosen:
+    chosen = _with_activity_after(accounts_of(month)[MONTHS.index(month) :: EVERY], month.world)
+    known: dict[int, _Known] = {}
+    decisions: list[Row] = []
+    for number, account in enumerate(chosen):
         row = decision_row(0, account, month)
         for falsify in FALSIFICATIONS:
-            right = row | key_of(len(accounts))
-            accounts.append(account)
-            known[right["account_key"]] = right["bn15"], account
+            right = row | key_of(len(known))
+            known[right["account_key"]] = _Known(right["bn15"], account, is_open=number % 9 > 0)
             wrong = falsify(right)
-            if wrong is None:
-                found.append(("an open account has no decision", right["bn15"]))
-            else:
+            if wrong is not None:
                 decisions.append(wrong)
-    found += [
-        ("a fact tells of activity after the period, which may hide an earlier one", bn15)
-        for bn15, account in known.values()
-        if any(on > month.world.as_of for _, on in account.activities)
-    ]
-    # An account whose decision went to another key has none.
-    decided = {row["account_key"] for row in decisions}
-    found += [("an open account has no decision", bn15) for key, (bn15, _) in known.items() if key not in decided]
-    found += [(problem, row["bn15"]) for row in decisions for problem in problems_of(row, known, month.world)]
+    found = _problems_of_facts(known, {row["account_key"] for row in decisions}, month.world)
+    found |= {(problem, row["bn15"]) for row in decisions for problem in _problems_of(row, known, month.world)}
+    accounts = [one.account for one in known.values()]
+    facts = account_facts(accounts)
+    statuses = pa.array(["open" if one.is_open else "closed" for one in known.values()])
     relations = {
         **grounds([], month.world, months=month.months),
-        "account_facts": shuffled(account_facts(accounts)),
+        "account_facts": shuffled(facts.set_column(facts.schema.get_field_index("status"), "status", statuses)),
         "clean_up_records": shuffled(clean_up_records(accounts)),
         "account_decisions": shuffled(pa.Table.from_pylist(decisions, schema=schema_of("account_decisions"))),
     }
-    rows = [{"problem": problem, "bn15": bn15} for problem, bn15 in sorted(set(found))]
-    return Case(
-        month, relations, pa.Table.from_pylist(rows, schema=pa.schema({"problem": pa.string(), "bn15": pa.string()}))
-    )
+    schema = pa.schema([("problem", pa.string()), ("bn15", pa.string())])
+    rows = [dict(zip(schema.names, each, strict=True)) for each in sorted(found)]
+    return Case(month, relations, pa.Table.from_pylist(rows, schema=schema))
+
+
+def _problems_of_facts(known: Mapping[int, _Known], decided: set[int], world: World) -> set[tuple[str, str]]:
+    without = {one.bn15 for key, one in known.items() if one.is_open and key not in decided}
+    later = {one.bn15 for one in known.values() if any(on > world.as_of for _, on in one.account.activities)}
+    return {("an open account has no decision", bn15) for bn15 in without} | {
+        ("a fact tells of activity after the period, which may hide an earlier one", bn15) for bn15 in later
+    }
 
 
 def _with_activity_after(accounts: list[Account], world: World) -> list[Account]:
@@ -142,14 +151,12 @@ def _with_activity_after(accounts: list[Account], world: World) -> list[Account]
     ]
 
 
-def problems_of(row: Row, known: Mapping[int, tuple[str, Account]], world: World) -> Iterator[str]:
-    """What is wrong with one decision; ``known`` are all open accounts with their numbers, by key."""
-    bn15, account = known.get(row["account_key"], ("", None))
-    if account is None or (row["bn15"], row["valid_from"], row["program_type"]) != (
-        bn15,
-        date(2005, 6, 1),
-        account.program_type,
-    ):
+def _problems_of(row: Row, known: Mapping[int, _Known], world: World) -> Iterator[str]:
+    """What is wrong with one decision."""
+    about = known.get(row["account_key"])
+    account = about.account if about is not None else None
+    identity = (row["bn15"], row["valid_from"], row["program_type"])
+    if about is None or not about.is_open or identity != (about.bn15, LONG_AGO, about.account.program_type):
         yield "a decision is not about an open account in the version and type of the facts"
     yield from _misuse_of_records(row, account, world)
     if row["action"] not in ("close", "convert", "candidate"):
@@ -170,7 +177,7 @@ def _problems_of_change(row: Row, target: str, account: Account, world: World) -
     lasts = dict(account.activities)
     clock = max(filter(None, [*lasts.values(), account.opened_on, account.reinstated_on]), default=None)
     recent = {what for what, on in lasts.items() if on >= cutoff}
-    if account.has_open_quarantine:
+    if account.has_open_quarantine is not False:
         yield "a change rests on an account with a row in quarantine"
     if target == "close" and (clock is None or clock >= cutoff):
         yield "an account that is not dormant would be closed"
