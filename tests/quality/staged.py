@@ -114,6 +114,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "new_program_type": None,
         "reason": "no_activity_4_years",
         "rule_id": "importer_none",
+        "missing": None,
+        "announced_in": None,
+        "review_no": None,
+        "hold_no": None,
         "key_copies": 1,
     },
     "statements": {
@@ -138,7 +142,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 _DAYS = ("valid_from", "valid_to", "hold_until", "period_start", "period_end")
-_COUNTS = ("row_no", "revision", "version", "line_count", "key_copies", "duration_minutes")
+_COUNTS = ("row_no", "revision", "version", "line_count", "key_copies", "duration_minutes", "review_no", "hold_no")
 
 
 def _type_of(column: str) -> pa.DataType:

@@ -19,6 +19,7 @@ BIG = 2**53 + 1
 
 # An account whose action is not a change, whose evidence is free: the ground for the rules about values alone.
 REVIEW = {"action": "review", "reason": "mixed_activity"}
+CANDIDATE = {"action": "candidate", "reason": "closure_announced", "announced_in": "2021-12"}
 TO_EXPORTER = {
     "action": "convert",
     "program_type": "importer",
@@ -301,6 +302,32 @@ CASES: dict[str, list[Case]] = {
         ({"action": "hold", "reason": "active"}, {"hold_has_a_reason_to_hold"}),
         ({"action": "unknown", "reason": "row_in_quarantine", "has_open_quarantine": True}, set()),
         ({"action": "unknown", "reason": "active"}, {"unknown_has_a_gap_as_reason"}),
+        ({"action": "unknown", "reason": "coverage_incomplete", "missing": "transactions 2020-05"}, set()),
+        ({"action": "unknown", "reason": "coverage_incomplete"}, {"incomplete_coverage_names_what_is_missing"}),
+        (CANDIDATE, set()),
+        ({**CANDIDATE, "reason": "no_activity_4_years"}, {"candidate_has_reason_closure_announced"}),
+        ({"reason": "closure_announced"}, {"closed_account_has_reason_no_activity"}),
+        ({**CANDIDATE, "announced_in": None}, {"candidate_has_the_month_of_its_announcement"}),
+        ({**CANDIDATE, "rule_id": None}, {"changed_account_has_a_rule"}),
+        ({**CANDIDATE, "program_type": None}, {"changed_account_has_a_program_type"}),
+        ({**CANDIDATE, "program_type": "broker"}, {"changed_account_has_a_known_program_type"}),
+        ({**CANDIDATE, "has_open_quarantine": True}, {"changed_account_has_no_open_quarantine"}),
+        ({**CANDIDATE, "activity_seen": "unknown"}, {"closed_account_has_no_activity"}),
+        ({**CANDIDATE, "clock_on": None}, {"closed_account_has_a_clock"}),
+        ({**CANDIDATE, "clock_on": day("2017-12-24")}, {"closed_account_clock_is_before_cutoff"}),
+        ({**CANDIDATE, "last_activity_on": day("2017-12-24")}, {"closed_account_last_activity_is_before_cutoff"}),
+        ({**CANDIDATE, "balance_cents": 1}, {"closed_account_balance_is_zero"}),
+        ({**CANDIDATE, "under_review_cents": 1}, {"closed_account_has_nothing_under_review"}),
+        ({**CANDIDATE, "new_program_type": "exporter"}, {"closed_account_has_no_new_program_type"}),
+        ({"announced_in": "2021-09"}, set()),
+        ({**TO_EXPORTER, "announced_in": "2021-09"}, {"only_a_closure_is_announced"}),
+        ({"action": "keep", "reason": "mixed_activity", "review_no": 1}, set()),
+        ({**REVIEW, "review_no": 1}, {"a_review_keeps_and_does_nothing_else"}),
+        ({"review_no": 1}, {"a_review_keeps_and_does_nothing_else"}),
+        ({**CANDIDATE, "review_no": 1}, {"a_review_keeps_and_does_nothing_else"}),
+        ({"action": "hold", "reason": "on_hold", "hold_no": 1}, set()),
+        ({"hold_no": 1}, {"only_a_held_account_names_a_hold"}),
+        ({"action": "keep", "reason": "active", "hold_no": 1}, {"only_a_held_account_names_a_hold"}),
     ],
     "statements": [
         ({}, set()),
