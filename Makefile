@@ -87,6 +87,7 @@ format: env-dev
 golden: env-dev
 	@CARM_REWRITE_GOLDEN=1 $(PYTHON) -m pytest -q tests/statements tests/notices tests/cli/test_why_card.py
 	@$(PYTHON) -m include.quality.catalogue
+	@$(PYTHON) -m include.rules_page
 	@git status --short tests docs
 
 # --- The environment --------------------------------------------------------------------------------------------
