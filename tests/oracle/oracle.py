@@ -48,14 +48,16 @@ Activity and decision
   18. ``coverage_incomplete`` is named before ``row_in_quarantine``.
   19. ``new_program_type`` stands only where the action is ``convert``.
   20. A status that is neither open nor closed gives no decision.
+  21. ``missing`` names the months that are not covered, of the feeds that the change
+      rests on, and only where that is the reason: ``feed month, month; feed month``.
 
 Statements
-  21. An uncounted row with an effect is a line, but it alone does not call for a
+  22. An uncounted row with an effect is a line, but it alone does not call for a
       statement ("a counted posting in the period").
-  22. ``language`` is en, fr, or ``both`` where the account's is neither.
-  23. An account without a version valid as of the period's end gets its statement
+  23. ``language`` is en, fr, or ``both`` where the account's is neither.
+  24. An account without a version valid as of the period's end gets its statement
       (in both languages) where it has postings or a balance.
-  24. 2024-10 runs from 2024-09-25 to 2024-10-17, and is due by the older rule.
+  25. 2024-10 runs from 2024-09-25 to 2024-10-17, and is due by the older rule.
 """
 
 from __future__ import annotations
@@ -109,6 +111,7 @@ ACCOUNT_DECISION_COLUMNS = (
     "new_program_type",
     "reason",
     "rule_id",
+    "missing",
 )
 STATEMENT_COLUMNS = (
     "bn15",
@@ -708,7 +711,7 @@ def derive_account_decisions(world: World) -> pd.DataFrame:
         for _, row in judged.quarantined
         if row[day] is None or window_start <= row[day] <= as_of
     }
-    covered = coverage(world)
+    missing = missing_months(world)
     decisions = []
     for bn15, version in sorted(world.valid_versions.items()):
         if version["status"] != "open":
@@ -728,8 +731,8 @@ def derive_account_decisions(world: World) -> pd.DataFrame:
             last_other_on=last_day(counted, OTHER_ACTIVITY_KINDS, as_of),
             opened_on=version["opened_on"],
             reinstated_on=version["reinstated_on"],
-            transactions_covered=covered["transactions"],
-            exports_covered=covered["export_declarations"],
+            transactions_covered=not missing["transactions"],
+            exports_covered=not missing["export_declarations"],
             has_open_quarantine=bn15 in gaps,
             hold_reason=version["hold_reason"],
             hold_until=version["hold_until"],
@@ -737,6 +740,7 @@ def derive_account_decisions(world: World) -> pd.DataFrame:
             balance_cents=sum(row["amount_cents"] for row in counted),
         )
         action, new_program_type, reason = decide(facts)
+        would_be = CELLS.get((facts.program_type or "", facts.activity_seen), (None, None, None))[1]
         decisions.append(
             {
                 "bn15": bn15,
@@ -749,6 +753,7 @@ def derive_account_decisions(world: World) -> pd.DataFrame:
                 "new_program_type": new_program_type,
                 "reason": reason,
                 "rule_id": rule_id(facts),
+                "missing": name_missing(would_be, missing) if reason == "coverage_incomplete" else None,
             }
         )
     return frame(decisions, ACCOUNT_DECISION_COLUMNS)
@@ -758,10 +763,10 @@ def last_day(rows: list[Row], kinds: set[str], as_of: dt.date) -> dt.date | None
     return latest(*(r["activity_on"] for r in rows if kind_of(r) in kinds and r["activity_on"] <= as_of))
 
 
-def coverage(world: World) -> dict[str, bool]:
-    """Whether every month of the window is covered, by feed."""
+def missing_months(world: World) -> dict[str, list[str]]:
+    """The months of the window that are not covered, by feed."""
     months = window(world.period)
-    covered = {}
+    missing = {}
     for feed, judged, day in (
         ("transactions", world.transactions, "posted_on"),
         ("export_declarations", world.exports, "reported_on"),
@@ -770,9 +775,17 @@ def coverage(world: World) -> dict[str, bool]:
         # The first valid row's month never matters apart: the months before it hold no row,
         # and a header-only feed has no first row.
         minimum = 0 if world.header_only[feed] else 1
-        covered[feed] = all(rows[month] >= minimum for month in months)
-    covered["export_declarations"] &= world.exports_received
-    return covered
+        missing[feed] = [month for month in months if rows[month] < minimum]
+    if not world.exports_received:
+        missing["export_declarations"] = months
+    return missing
+
+
+def name_missing(new_program_type: str | None, missing: dict[str, list[str]]) -> str:
+    """What a decision says is missing: closing rests on both feeds, a conversion on that of the type taken away."""
+    needed = {"exporter": ["transactions"], "importer": ["export_declarations"]}
+    feeds = needed.get(new_program_type or "", ["export_declarations", "transactions"])
+    return "; ".join(f"{feed} {', '.join(missing[feed])}" for feed in feeds if missing[feed])
 
 
 def rule_id(facts: Facts) -> str | None:
