@@ -44,9 +44,14 @@ def _changes(row: Row, reasons: list[str], sources: list[str]) -> Iterator[tuple
         yield "another action", row | {"action": action, "new_program_type": ""}
     for reason in reasons:
         yield "another reason", row | {"reason": reason}
-    for source in sources:
-        yield "another source", row | {"source_en": source}
+    following = sources[(sources.index(row["source_en"]) + 1) % len(sources)]
+    yield "another source", row | {"source_en": following}
     yield "another day", row | {"valid_from": LATER}
+
+
+def written(text: str) -> str:
+    """The table ``text`` unchanged, as a mutant is written."""
+    return _written(list(csv.DictReader(io.StringIO(text))))
 
 
 def _written(rows: list[Row]) -> str:

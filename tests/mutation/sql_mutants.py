@@ -62,25 +62,58 @@ _KINDS = {
 
 def mutants_of(subject: str, text: str) -> Iterator[Mutant]:
     """Every mutant of the statement ``text``; each binds the same parameters as the original."""
-    tree = parse_one(text, read=DIALECT)
-    parameters = [f"${name}" for name in sorted({node.name for node in tree.find_all(exp.Placeholder)})]
+    statement = _Statement(text)
+    vocabulary = _Vocabulary(statement.tree)
 
     def found() -> Iterator[Found]:
-        vocabulary = _Vocabulary(tree)
-        for node in list(tree.walk()):
-            for operator in _OPERATORS:
-                for change in operator(node, vocabulary):
-                    before = _short(node) if change.before is None else change.before
-                    after = _short(change.replacement) if change.after is None else change.after
-                    mutated = _with_all(parameters, _rendered_with(tree, node, change.replacement))
-                    yield Found(_place_of(node), change.operator, before, after, mutated)
+        for part in statement.parts:
+            for node in list(part.walk()):
+                for operator in _OPERATORS:
+                    for change in operator(node, vocabulary):
+                        before = _short(node) if change.before is None else change.before
+                        after = _short(change.replacement) if change.after is None else change.after
+                        mutated = statement.rendered_with(part, node, change.replacement)
+                        yield Found(part.alias or "last select", change.operator, before, after, mutated)
 
-    yield from distinct(subject, _with_all(parameters, _sql(tree)), found())
+    yield from distinct(subject, statement.rendered(), found())
 
 
 def rendered(text: str) -> str:
     """The statement ``text`` unchanged, as the syntax tree writes it."""
-    return _sql(parse_one(text, read=DIALECT))
+    return _Statement(text).rendered()
+
+
+class _Statement:
+    """A statement in its parts, the CTEs and the last SELECT, so that a change writes only its own part anew."""
+
+    def __init__(self, text: str) -> None:
+        self.tree = parse_one(text, read=DIALECT)
+        ctes = list(self.tree.ctes)
+        last = self.tree.copy()
+        last.set("with_", None)
+        self.parts: list[exp.Expression] = [*ctes, last]
+        self._texts = {id(part): _sql(part) for part in self.parts}
+        self._parameters = [f"${name}" for name in sorted({node.name for node in self.tree.find_all(exp.Placeholder)})]
+
+    def rendered(self) -> str:
+        return self._joined(self._texts)
+
+    def rendered_with(self, part: exp.Expression, node: exp.Expression, replacement: exp.Expression) -> str:
+        if node is part:
+            return self._joined(self._texts | {id(part): _sql(replacement)})
+        node.replace(replacement)
+        text = _sql(part)
+        replacement.replace(node)
+        return self._joined(self._texts | {id(part): text})
+
+    def _joined(self, texts: dict[int, str]) -> str:
+        *ctes, last = (texts[id(part)] for part in self.parts)
+        whole = " ".join([*ctes, last])
+        # Whoever runs the statement binds every parameter: one that a change took out is named where nobody reads.
+        missing = [name for name in self._parameters if not re.search(re.escape(name) + r"\b", whole)]
+        if missing:
+            ctes.append(f"unread AS (SELECT {', '.join(missing)})")
+        return f"WITH {', '.join(ctes)} {last}" if ctes else last
 
 
 def _sql(node: exp.Expression) -> str:
@@ -89,30 +122,6 @@ def _sql(node: exp.Expression) -> str:
 
 def _short(node: exp.Expression) -> str:
     return shorten(_sql(node))
-
-
-def _rendered_with(tree: exp.Expression, node: exp.Expression, replacement: exp.Expression) -> str:
-    if node is tree:
-        return _sql(replacement)
-    node.replace(replacement)
-    text = _sql(tree)
-    replacement.replace(node)
-    return text
-
-
-def _with_all(parameters: list[str], text: str) -> str:
-    """Whoever runs the statement binds every parameter, so one that a mutation took out is named where nobody reads."""
-    missing = [name for name in parameters if not re.search(re.escape(name) + r"\b", text)]
-    if not missing:
-        return text
-    unread = f"unread AS (SELECT {', '.join(missing)})"
-    return f"WITH {unread}, {text[5:]}" if text.startswith("WITH ") else f"WITH {unread} {text}"
-
-
-def _place_of(node: exp.Expression) -> str:
-    """The CTE that the node stands in."""
-    step = node if isinstance(node, exp.CTE) else node.find_ancestor(exp.CTE)
-    return step.alias if step is not None else "last select"
 
 
 class _Vocabulary:
