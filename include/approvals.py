@@ -80,7 +80,7 @@ def require_decidable(ws: Workspace, plan_hash: str) -> dict[str, Any]:
     """
     with ws.operations.connect() as connection:
         plan = _find_plan(connection, plan_hash)
-        reason = _why_not_waiting(ws, plan) or _why_maker_unknown(makers_of(connection, plan_hash))
+        reason = _why_not_waiting(ws, connection, plan) or _why_maker_unknown(makers_of(connection, plan_hash))
         if not is_issued(connection, Period.parse(plan.period)):
             reason = f"{plan.period} is not issued yet; let carm_month finish it first"
     reason = reason or _why_not_the_same(ws, plan)
@@ -130,7 +130,7 @@ def record_answer(
         if number is not None:
             return {"plan_hash": plan_hash, "decision": decision, "decided_by": decided_by, "approval_no": number}
         makers = makers_of(connection, plan_hash)
-        refusal = _why_not_waiting(ws, plan) or _why_unnamed(decided_by)
+        refusal = _why_not_waiting(ws, connection, plan) or _why_unnamed(decided_by)
         if decision == APPROVED:
             refusal = refusal or _why_not_this_person(decided_by, makers, {asked_by, *also_asked_by}) or not_the_same
         number = _insert(connection, {**answer, "decision": REFUSED if refusal else decision}, makers, refusal)
@@ -207,12 +207,14 @@ def _find_plan(connection: Connection, plan_hash: str) -> Row[Any]:
     return plan
 
 
-def _why_not_waiting(ws: Workspace, plan: Row[Any]) -> str | None:
-    if ws.policy.approval == "never":
+def _why_not_waiting(ws: Workspace, connection: Connection, plan: Row[Any]) -> str | None:
+    if plan.state not in ("ready", "held", "rejected") or plan.approval == "not_needed":
+        return f"it is {plan.state} and does not wait for an approval"
+    if plan.approval != "needed" or ws.policy.approval == "never":
         return "the policy lets no plan be approved"
-    if plan.state in ("held", "rejected") or (plan.state == "ready" and plan.approval == "needed"):
-        return None
-    return f"it is {plan.state} and does not wait for an approval"
+    later = select(func.max(PLANS.c.period)).where(PLANS.c.effects == "live", PLANS.c.period > plan.period)
+    newest = connection.execute(later).scalar()
+    return f"{newest} has a plan already, with everything that is still due" if newest else None
 
 
 def _why_unnamed(decided_by: str) -> str | None:
@@ -301,13 +303,14 @@ def approval_form(plan: Mapping[str, Any], links: Mapping[str, str]) -> str:
         f"**Plan** `{plan['plan_hash']}`, made by {', '.join(plan['makers'])}. Your answer holds for this hash alone.",
         _markdown_table(("decision", "reason", "accounts"), decisions),
     ]
-    margins = [
-        (row["limit"], row["stratum"] or "all accounts", row["changes"], row["allowed"]) for row in plan["margins"]
-    ]
+    margins = [(row["limit"], row["stratum"], row["changes"], row["allowed"]) for row in plan["margins"]]
     if margins:
         parts.append(_markdown_table(("limit", "of", "changes", "allowed"), margins))
     strata = [
-        (stratum, action, n) for stratum, of in sorted(plan["strata"].items()) for action, n in sorted(of.items())
+        (f"{column.replace('_', ' ')} {value}", action, n)
+        for column, values in sorted(plan["strata"].items())
+        for value, of in sorted(values.items())
+        for action, n in sorted(of.items())
     ]
     if strata:
         parts.append(_markdown_table(("stratum", "decision", "accounts"), strata))

@@ -251,6 +251,7 @@ def _tell_held_plan(outcome: RunOutcome, progress: Progress) -> None:
     plan = outcome.results.get("clean_up.plan") or {}
     if plan.get("state") == "held":
         progress.write(f"plan held: {plan['reason']}")
+    if plan.get("approval") == "needed":
         progress.write(f"to decide: make ui, trigger carm_apply_plan with plan_hash {plan['plan_hash']}")
 
 

@@ -45,6 +45,7 @@ def held(register: Register) -> str:
     """A held plan that anna made; its hash."""
     publish_decisions(register.ws, month_of())
     plan_hash = register.record_plan(month_of(), "held")
+    set_state(register, plan_hash, approval="needed")
     made_by(register, plan_hash, "anna")
     return plan_hash
 
@@ -123,7 +124,7 @@ def test_the_same_answer_again_is_recorded_once_even_after_the_plan_was_applied(
 
 
 def test_a_ready_plan_is_approved_where_the_policy_asks_for_it(register: Register, held: str) -> None:
-    set_state(register, held, state="ready", approval="needed")
+    set_state(register, held, state="ready")
     answer(register, held)
     assert approver(register, held) == "carl"
 
@@ -197,11 +198,29 @@ def test_an_answer_of_nobody_does_not_count(register: Register, held: str, perso
     refuse(register, held, "Airflow does not tell who answered", person, decision=decision)
 
 
-@pytest.mark.parametrize("state", ["ready", "applied", "superseded", "handed_over", "undone"])
+@pytest.mark.parametrize("state", ["applied", "superseded", "handed_over", "undone"])
 @pytest.mark.parametrize("decision", ["approved", "rejected"])
 def test_a_plan_that_does_not_wait_takes_no_answer(register: Register, held: str, state: str, decision: str) -> None:
     set_state(register, held, state=state)
     refuse(register, held, f"it is {state} and does not wait for an approval", decision=decision)
+
+
+def test_a_plan_that_passed_by_itself_takes_no_answer(register: Register, held: str) -> None:
+    set_state(register, held, state="ready", approval="not_needed")
+    refuse(register, held, "it is ready and does not wait for an approval")
+
+
+def test_a_plan_that_was_held_under_a_policy_without_approvals_takes_none(register: Register, held: str) -> None:
+    set_state(register, held, approval="not_allowed")
+    refuse(register, held, "the policy lets no plan be approved")
+
+
+@pytest.mark.parametrize("state", ["held", "rejected"])
+def test_a_plan_is_not_approved_once_a_later_month_has_one(register: Register, held: str, state: str) -> None:
+    set_state(register, held, state=state)
+    (plan,) = register.plans()
+    register.change(insert(PLANS).values(**{**plan, "plan_hash": OTHER_PLAN, "period": "2022-01"}))
+    refuse(register, held, "2022-01 has a plan already")
 
 
 def test_where_the_policy_lets_no_plan_be_approved_none_is(register: Register, held: str) -> None:
@@ -339,11 +358,11 @@ def test_the_form_shows_counts_strata_margins_hash_and_makers(register: Register
         register,
         held,
         counts=json.dumps({"keep": {"active": 1200}, "close": {"no_activity_4_years": 2}}),
-        strata=json.dumps({"province=ON": {"close": 2, "keep": 700}}),
+        strata=json.dumps({"program_type": {}, "province": {"ON": {"close": 2, "keep": 700}}}),
         margins=json.dumps(
             [
-                {"limit": "max_share", "stratum": None, "changes": 2, "allowed": 1},
-                {"limit": "max_share", "stratum": "province=ON", "changes": 2, "allowed": 3},
+                {"limit": "max_share", "stratum": "all", "changes": 2, "allowed": 1},
+                {"limit": "max_share", "stratum": "province ON", "changes": 2, "allowed": 3},
             ]
         ),
         reason="too many",
@@ -355,9 +374,9 @@ def test_the_form_shows_counts_strata_margins_hash_and_makers(register: Register
         "made by anna",
         "| close | no_activity_4_years | 2 |",
         "| keep | active | 1,200 |",
-        "| max_share | all accounts | 2 | 1 |",
-        "| max_share | province=ON | 2 | 3 |",
-        "| province=ON | close | 2 |",
+        "| max_share | all | 2 | 1 |",
+        "| max_share | province ON | 2 | 3 |",
+        "| province ON | close | 2 |",
         "[the run](http://airflow.example/runs/run-1)",
     ):
         assert told in form
