@@ -300,16 +300,21 @@ def _distinct_days(feed: LedgerFeed) -> sa.Select[Any]:
     return sa.select(day).select_from(sa.table(feed.name)).distinct()
 
 
-def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[str | None, str, str, int, int]]:
-    """Rows of ``(posting day as text, kind, status, count, sum in cents)`` over the whole table."""
-    kind = sa.column("kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
+def readable_amount(connection: Connection, feed: LedgerFeed) -> sa.ColumnElement[Any]:
+    """The amount of a source row in cents where staging can read it, else 0."""
     amount: sa.ColumnElement[Any] = sa.column(feed.amount)
     if connection.dialect.name == "sqlite":
         # SQLite keeps what it is given: only what reads as a whole number counts, as in staging.
         whole = sa.cast(amount, sa.Integer)
         amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
     # Beyond this an amount is unreadable to `whole_number` too: a sum of such amounts fits no integer.
-    amount = sa.case((amount.between(-engine.LARGEST_NUMBER, engine.LARGEST_NUMBER), amount), else_=0)
+    return sa.case((amount.between(-engine.LARGEST_NUMBER, engine.LARGEST_NUMBER), amount), else_=0)
+
+
+def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[str | None, str, str, int, int]]:
+    """Rows of ``(posting day as text, kind, status, count, sum in cents)`` over the whole table."""
+    kind = sa.column("kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
+    amount = readable_amount(connection, feed)
     day = sa.cast(sa.column(feed.posted), sa.Text)
     status: sa.ColumnElement[Any] = sa.column("status")
     query = (

@@ -331,6 +331,7 @@ def publish_control_totals(
         quarantine = _quarantine_now(lake, batch, seals)
         engine.create_table(con, "open_now", "select_open_quarantine", quarantine, {"dataset": feed.name})
         con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
+        engine.create_view(con, "standing_items", "select_standing_items")
         months = posting_months(ws, Period.parse(batch.period))
         if not batch.has_baseline:
             wanted = {*batch.labels, *plan.moved.get(feed.name, []), *touched[feed.name]}
@@ -381,12 +382,18 @@ def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[s
     return table.filter(mask)
 
 
-def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:
-    """Count and sum everything that the lake holds of a feed, month of posting by month of posting."""
+def register_standing_items(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
+    """Make ``standing_items`` readable: every source row of a feed that the lake knew at ``up_to``, as it knew it."""
     register_published(con, feed, published_files(lake, feed, up_to))
     relations: dict[str, engine.Relation] = dict(open_quarantine_relations(lake, up_to))
     engine.create_table(con, "open_now", "select_open_quarantine", relations, {"dataset": feed.name})
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
+    engine.create_view(con, "standing_items", "select_standing_items")
+
+
+def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:
+    """Count and sum everything that the lake holds of a feed, month of posting by month of posting."""
+    register_standing_items(con, lake, feed, up_to)
     rows = [*posting_months(ws, Period.parse(up_to)), (UNDATED, date.max, date.min)]
     return engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", rows)})
 

@@ -26,13 +26,13 @@ PLANS = Table(
     Column("counts", Text, nullable=False),  # JSON: accounts by action and reason
     Column("strata", Text, nullable=False),  # JSON: accounts by stratum and action
     Column("margins", Text, nullable=False),  # JSON: each limit of the breaker, what was found and what it allows
-    Column("approval", Text, nullable=False),  # needed, not_needed, by the policy of the day
+    Column("approval", Text, nullable=False),  # needed, not_needed, not_allowed, by the policy of the day
     Column("coverage_id", Text, nullable=False),  # SHA-256 of the coverage of the window
     Column("rules_version", Text, nullable=False),
     Column("policy_version", Text, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("applied_run_id", Text),
-    Column("applied_count", BigInteger),
+    Column("applied_count", BigInteger),  # accounts changed, and closures announced
     Column("dropped_count", BigInteger),
 )
 
@@ -67,7 +67,7 @@ ACCOUNT_CHANGES = Table(
     Column("account_key", BigInteger, nullable=False),
     Column("period", Text, nullable=False),
     Column("effective_on", Date, nullable=False),
-    Column("action", Text, nullable=False),  # close, convert
+    Column("action", Text, nullable=False),  # close, convert, candidate: the closure is only announced
     Column("rule_id", Text, nullable=False),
     Column("reason", Text, nullable=False),
     # The version that the plan looked at, by which it is found again.
@@ -78,10 +78,11 @@ ACCOUNT_CHANGES = Table(
     Column("evidence", Text, nullable=False),
     # JSON of the columns that the change touches, and of no other: names and addresses stay in the accounts.
     Column("old_version", Text, nullable=False),
-    Column("new_version", Text),  # NULL where dropped
+    Column("new_version", Text),  # NULL where nothing was changed
     # handed_over: in a change file; confirmed and not_done are what the next extract then said.
-    Column("outcome", Text, nullable=False),  # applied, dropped, handed_over, confirmed, not_done
+    Column("outcome", Text, nullable=False),  # applied, announced, dropped, handed_over, confirmed, not_done
     Column("outcome_reason", Text),  # moved_since_plan where dropped
+    Column("settled_in", Text),  # the statement month whose extract confirmed a change handed over, or did not
     Column("approved_by", Text),  # NULL where the policy let the plan pass by itself
     Column("run_id", Text, nullable=False),
     Index("ix_carm_account_changes_bn15", "bn15"),

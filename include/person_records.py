@@ -41,12 +41,12 @@ def record_hold(ws: Workspace, bn15: str, *, until: date | None, reason: str, re
     does not have. Returns ``{"hold_no", "bn15", "known_from", "until"}``.
     """
     number = _require_account(ws, bn15)
-    reason = _require_reason(reason)
+    reason = require_reason(reason)
     with write_transaction(ws.operations) as connection:
         known_from = next_known_from(connection)
         if until is not None:
             _require_reach(ws, until, known_from)
-        hold_no = _next_number(connection, HOLDS.c.hold_no)
+        hold_no = next_number(connection, HOLDS.c.hold_no)
         values = {
             "hold_no": hold_no,
             "bn15": number,
@@ -68,8 +68,8 @@ def lift_hold(ws: Workspace, bn15: str, *, reason: str, recorded_by: str) -> dic
     A hold of the register is the register's to lift. Raises ``Refused`` when there is no hold to lift. Returns
     ``{"hold_nos", "bn15", "lifted_from"}``.
     """
-    number = _require_number(bn15)
-    reason = _require_reason(reason)
+    number = require_number(bn15)
+    reason = require_reason(reason)
     active = and_(HOLDS.c.bn15 == number, HOLDS.c.lifted_from.is_(None))
     with write_transaction(ws.operations) as connection:
         hold_nos = list(connection.execute(select(HOLDS.c.hold_no).where(active).order_by(HOLDS.c.hold_no)).scalars())
@@ -93,13 +93,13 @@ def record_review(
     Returns ``{"review_no", "bn15", "decision", "known_from", "until"}``.
     """
     number = _require_account(ws, bn15)
-    reason = _require_reason(reason)
+    reason = require_reason(reason)
     if decision not in REVIEW_ANSWERS:
         raise UsageError(f"the decision is {decision!r}: write one of {', '.join(REVIEW_ANSWERS)}")
     with write_transaction(ws.operations) as connection:
         known_from = next_known_from(connection)
         _require_reach(ws, until, known_from)
-        review_no = _next_number(connection, REVIEW_DECISIONS.c.review_no)
+        review_no = next_number(connection, REVIEW_DECISIONS.c.review_no)
         values = {
             "review_no": review_no,
             "bn15": number,
@@ -155,7 +155,8 @@ def _word(kind: str) -> Any:
     return literal(kind).label("kind")
 
 
-def _require_number(bn15: str) -> str:
+def require_number(bn15: str) -> str:
+    """The BN15 in its one spelling; raises ``UsageError`` for a text that is none."""
     number = normalise(bn15)
     if not is_valid_bn15(number):
         raise UsageError(f"'{bn15}' is not a BN15 (RM) account number: nine digits, RM and four digits")
@@ -163,7 +164,7 @@ def _require_number(bn15: str) -> str:
 
 
 def _require_account(ws: Workspace, bn15: str) -> str:
-    number = _require_number(bn15)
+    number = require_number(bn15)
     with ws.source.connect() as connection:
         query = select(_ACCOUNTS.c.bn15).where(_ACCOUNTS.c.bn15 == number).limit(1)
         if connection.execute(query).first() is None:
@@ -171,7 +172,8 @@ def _require_account(ws: Workspace, bn15: str) -> str:
     return number
 
 
-def _require_reason(reason: str) -> str:
+def require_reason(reason: str) -> str:
+    """The reason in one line; raises ``UsageError`` where it is empty or too long."""
     text = " ".join(reason.split())
     if not text:
         raise UsageError("a record needs its reason: say in a few words why, for who reads it in a year")
@@ -191,7 +193,7 @@ def _require_reach(ws: Workspace, until: date, known_from: str) -> None:
         )
 
 
-def _next_number(connection: Connection, number: Column[int]) -> int:
+def next_number(connection: Connection, number: Column[int]) -> int:
     """The next number of a table, in the caller's write transaction."""
     if connection.dialect.name == "postgresql":
         # Two writers would both take the same number; in SQLite there is only one.

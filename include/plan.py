@@ -1,4 +1,4 @@
-"""A plan: the decisions of one period as text with a hash, and whether it may pass by itself.
+"""A plan: the decisions of one period as text with a hash.
 
 The hash is over the decisions and their evidence alone. Two runs that decide the same make the same plan, whoever
 started them and however Parquet was written; one decision or one cent more makes another.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from include import engine
@@ -19,10 +17,14 @@ from include.carm.period import Period
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from include.carm.policy import Breaker
-
 FORMAT = "carm plan 2"
 """The first word of the text. It changes when a column joins, so that two formats never share a hash by accident."""
+
+CHANGES = ("close", "convert", "candidate")
+"""The actions that touch a client: two change its account, the third tells it that the account will be closed."""
+
+LIVE_FOR_GOOD = ("applied", "handed_over", "undone")
+"""The states of a plan that had its effect; making the same plan again changes nothing about it."""
 
 
 def hash_plan(con: DuckDBPyConnection, period: Period, effective_on: date) -> str:
@@ -35,32 +37,3 @@ def hash_plan(con: DuckDBPyConnection, period: Period, effective_on: date) -> st
     for batch in engine.run(con, "select_plan_lines"):
         digest.update("".join(f"{line}\n" for line in batch.column("line").to_pylist()).encode())
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``ready`` or ``held``, and the sentence that says why."""
-
-    state: str
-    reason: str
-
-
-def judge_size(changes: int, open_accounts: int, breaker: Breaker, *, is_first: bool) -> Verdict:
-    """Whether a plan may change ``changes`` of ``open_accounts`` by itself; ``is_first``: nothing was applied before.
-
-    A limit may be reached and not passed. A share says nothing of a few accounts, so below the breaker's
-    ``min_accounts_for_percent`` only its absolute limit holds.
-    """
-    would = f"{changes:,} of {open_accounts:,} open accounts would change"
-    if breaker.whole.max_changes is not None and changes > breaker.whole.max_changes:
-        return Verdict("held", f"{would}; the policy lets {breaker.whole.max_changes:,} pass in a month")
-    if open_accounts < breaker.min_accounts_for_percent:
-        return Verdict("ready", f"{would}; with so few accounts no share limits them")
-    # From the decimal that the policy writes: 0.07 as a binary float is a little more, and would let one pass.
-    limit = Fraction(str(breaker.first_run_max_share if is_first else breaker.whole.max_share))
-    allowed = int(limit * open_accounts)
-    run = "a first live run" if is_first else "a run"
-    would = f"{would} ({100 * changes / max(open_accounts, 1):.1f} %)"
-    if changes > allowed:
-        return Verdict("held", f"{would}; the policy lets {allowed:,} pass in {run}")
-    return Verdict("ready", f"{would}; the policy lets up to {allowed:,} pass in {run}")

@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Index, MetaData, Table, Text, exists, inspect, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Date,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    exists,
+    func,
+    inspect,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine import Connection, Engine
 
 from include.database import read_snapshot
@@ -34,6 +48,23 @@ for _table, _columns in (
     ("export_declarations", ("declaration_id", "revision")),
 ):
     Index("_".join(("ix", _table, *_columns)), *(TABLES[_table].c[name] for name in _columns))
+
+
+def canonical_bn15(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An account number in upper case, without spaces and hyphens: how the same number in two spellings is one.
+
+    The same as ``normalise`` of the business numbers and as staging. Written with literals, and not with parameters,
+    because an index over this expression serves only the very same expression.
+    """
+    expression = func.upper(column)
+    for separator in ("' '", "'-'"):
+        expression = func.replace(expression, literal_column(separator), literal_column("''"))
+    return expression
+
+
+# What applying a plan asks for: everything about some accounts, in whatever spelling.
+for _table in ("accounts", "transactions", "export_declarations"):
+    Index(f"ix_{_table}_bn15", canonical_bn15(TABLES[_table].c.bn15))
 
 # What the filling of a source leaves behind beside the rows. Made with them, and no business of the migrations.
 FILLING = MetaData()

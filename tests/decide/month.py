@@ -128,8 +128,8 @@ class Register:
             "strata": "{}",
             "margins": "{}",
             "approval": "not_needed",
-            "coverage_id": "",
-            "rules_version": "",
+            "coverage_id": "the coverage",
+            "rules_version": "the rules",
             "policy_version": "",
             "run_id": month["run_id"],
         }

@@ -12,18 +12,21 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from include import engine
+from include.apply import apply_plan
+from include.audit import read_links
 from include.carm.errors import DataError
 from include.carm.period import Period
-from include.carm.policy import Breaker, Policy
+from include.carm.policy import Policy
+from include.coverage import coverage_id
 from include.decide import publish_decisions
-from include.operations_plan_tables import PLANS
-from include.plan import hash_plan, judge_size
+from include.operations_plan_tables import PLAN_MAKERS, PLANS
+from include.plan import hash_plan
 from include.plan_step import publish_plan
 from include.program_type_rules import RuleTable
-from tests.decide.accounts import AS_OF, LONG_AGO, an_account, changed, run_decisions
+from tests.decide.accounts import AS_OF, LONG_AGO, account_facts, an_account, changed, run_decisions
 from tests.decide.month import AFTER_DECEMBER, DECEMBER, NO_LIMIT, Register, month_of
 from tests.decide.oracle import Account
 
@@ -86,60 +89,6 @@ def test_another_period_or_day_makes_another_hash_and_so_does_a_missing_row() ->
     )
 
 
-# The breaker.
-
-TEN_PERCENT = replace(NO_LIMIT, first_run_max_share=0.10, whole=replace(NO_LIMIT.whole, max_share=0.05))
-
-
-def limited(**limits: float) -> Breaker:
-    return replace(TEN_PERCENT, whole=replace(TEN_PERCENT.whole, **limits))
-
-
-@pytest.mark.parametrize(
-    ("changes", "accounts", "is_first", "breaker", "state"),
-    [
-        (500, 5000, True, TEN_PERCENT, "ready"),
-        (501, 5000, True, TEN_PERCENT, "held"),
-        (250, 5000, False, TEN_PERCENT, "ready"),
-        (251, 5000, False, TEN_PERCENT, "held"),
-        (5, 50, True, TEN_PERCENT, "ready"),
-        (6, 50, True, TEN_PERCENT, "held"),
-        (49, 49, True, TEN_PERCENT, "ready"),
-        (0, 0, True, TEN_PERCENT, "ready"),
-        (0, 5000, True, replace(TEN_PERCENT, first_run_max_share=0), "ready"),
-        (1, 5000, True, replace(TEN_PERCENT, first_run_max_share=0), "held"),
-        (7, 100, False, limited(max_share=0.07), "ready"),
-        (29, 100, False, limited(max_share=0.29), "ready"),
-        (30, 100, False, limited(max_share=0.29), "held"),
-        (3, 40, False, limited(max_changes=3), "ready"),
-        (4, 40, False, limited(max_changes=3), "held"),
-        (4, 5000, False, limited(max_changes=3), "held"),
-        (0, 5000, False, limited(max_changes=0), "ready"),
-        (1, 5000, False, limited(max_changes=0), "held"),
-        (0, 0, True, replace(TEN_PERCENT, min_accounts_for_percent=0), "ready"),
-    ],
-)
-def test_a_plan_may_reach_its_limits_and_not_pass_them(
-    changes: int, accounts: int, is_first: bool, breaker: Breaker, state: str
-) -> None:
-    assert state == judge_size(changes, accounts, breaker, is_first=is_first).state
-
-
-def test_the_reason_is_one_sentence_with_the_numbers() -> None:
-    assert "600 of 5,000 open accounts would change (12.0 %); the policy lets 500 pass in a first live run" == (
-        judge_size(600, 5000, TEN_PERCENT, is_first=True).reason
-    )
-    assert "40 of 5,000 open accounts would change (0.8 %); the policy lets up to 250 pass in a run" == (
-        judge_size(40, 5000, TEN_PERCENT, is_first=False).reason
-    )
-    assert "12 of 30 open accounts would change; with so few accounts no share limits them" == (
-        judge_size(12, 30, TEN_PERCENT, is_first=True).reason
-    )
-    assert "12 of 30 open accounts would change; the policy lets 9 pass in a month" == (
-        judge_size(12, 30, limited(max_changes=9), is_first=True).reason
-    )
-
-
 # The record.
 
 
@@ -173,10 +122,13 @@ def test_a_plan_is_recorded_once_with_its_counts_and_versions(register: Register
             "open_accounts": 60,
             "changes": 6,
             "counts": '{"close": {"no_activity_4_years": 6}, "keep": {"active": 54}}',
-            "strata": "{}",
-            "margins": "{}",
+            "strata": '{"program_type": {"importer": {"close": 6, "keep": 54}}, '
+            '"province": {"QC": {"close": 6, "keep": 54}}}',
+            "margins": '[{"allowed": 6, "changes": 6, "limit": "first_run_max_share", "stratum": "all"}, '
+            '{"allowed": 15, "changes": 6, "limit": "max_share", "stratum": "program type importer"}, '
+            '{"allowed": 15, "changes": 6, "limit": "max_share", "stratum": "province QC"}]',
             "approval": "not_needed",
-            "coverage_id": "",
+            "coverage_id": coverage_id(register.ws, DECEMBER),
             "rules_version": RuleTable.load().version,
             "policy_version": register.ws.policy.version,
             "run_id": "run-1",
@@ -201,7 +153,7 @@ def test_a_first_live_run_over_its_share_is_held_until_the_policy_lets_it_pass(r
 def test_a_run_is_the_first_until_an_earlier_one_changed_an_account(
     register: Register, applied_count: int, state: str
 ) -> None:
-    strict = register.with_policy(breaker=replace(limited(max_share=0.10), first_run_max_share=0))
+    strict = register.with_policy(breaker=replace(NO_LIMIT, first_run_max_share=0))
     publish_decisions(strict.ws, month_of())
     earlier = strict.record_plan(month_of(), "applied")
     this = update(PLANS).where(PLANS.c.plan_hash == earlier)
@@ -229,6 +181,226 @@ def test_a_second_plan_for_an_applied_period_is_held(register: Register) -> None
         made["state"],
         made["reason"],
     )
+
+
+def states(register: Register) -> list[tuple[str, str, str]]:
+    return [(row["period"], row["effects"], row["state"]) for row in register.plans()]
+
+
+def links(register: Register, event: str = "plan") -> list[dict[str, Any]]:
+    with register.ws.operations.connect() as connection:
+        return [json.loads(link.facts) for link in read_links(connection) if link.event == event]
+
+
+def makers(register: Register, plan_hash: str) -> list[tuple[str, str]]:
+    with register.ws.operations.connect() as connection:
+        rows = connection.execute(select(PLAN_MAKERS).where(PLAN_MAKERS.c.plan_hash == plan_hash))
+        return sorted((row.run_id, row.maker) for row in rows)
+
+
+def test_everyone_who_stands_behind_a_run_that_made_the_plan_is_a_maker_of_it(register: Register) -> None:
+    publish_decisions(register.ws, month_of())
+    made = publish_plan(register.ws, month_of(), makers=("ada", "ben"))
+    publish_plan(register.ws, month_of(), makers=("ada",))
+    publish_plan(register.ws, month_of(run_id="run-2"), makers=("schedule",))
+    publish_plan(register.ws, month_of(run_id="run-3", effects="shadow"), makers=())
+    expected = [("run-1", "ada"), ("run-1", "ben"), ("run-2", "schedule"), ("run-3", "unknown")]
+    assert expected == makers(register, made["plan_hash"])
+
+
+def test_a_plan_is_a_link_of_the_audit_chain_whenever_it_is_another_one_than_before(register: Register) -> None:
+    made = make_plan(register)
+    make_plan(register, run_id="run-2")
+    (first,) = links(register)
+    plan = register.plans()[0]
+    seal = register.ws.lake().seals("account_decisions")[0]
+    names = ("period", "effects", "state", "plan_hash", "changes", "open_accounts", "approval")
+    names += ("coverage_id", "rules_version", "policy_version")
+    read = {name: json.loads(plan[name]) for name in ("counts", "strata", "margins")}
+    assert {**{name: plan[name] for name in names}, **read, "decisions_sha256": seal.sha256} == first
+    make_plan(register.with_policy(approval="always"), run_id="run-3")
+    make_plan(register, effects="shadow")
+    assert [("live", "ready"), ("live", "held"), ("shadow", "shadow")] == [
+        (link["effects"], link["state"]) for link in links(register)
+    ]
+    assert {made["plan_hash"]} == {link["plan_hash"] for link in links(register)}
+
+
+@pytest.mark.parametrize(
+    ("approval", "dormant", "state", "needed", "reason"),
+    [
+        ("when_held", 6, "ready", "not_needed", "6 of 60"),
+        ("when_held", 7, "held", "needed", "7 of 60"),
+        ("always", 6, "held", "needed", "the policy asks for an approval of every plan"),
+        ("always", 7, "held", "needed", "7 of 60"),
+        # Nobody is asked about nothing.
+        ("always", 0, "ready", "not_needed", "0 of 60"),
+        ("never", 6, "ready", "not_needed", "6 of 60"),
+        ("never", 7, "held", "not_allowed", "7 of 60"),
+    ],
+)
+def test_the_policy_says_which_plans_need_an_approval(
+    register: Register, approval: str, dormant: int, state: str, needed: str, reason: str
+) -> None:
+    register.fill([DORMANT] * dormant + [ACTIVE] * (60 - dormant))
+    made = make_plan(register.with_policy(approval=approval))
+    assert (state, needed) == (made["state"], made["approval"])
+    assert made["reason"].startswith(reason)
+    assert needed == register.plans()[0]["approval"]
+
+
+def test_a_new_plan_takes_the_place_of_those_that_wait(register: Register) -> None:
+    january = Period(2022, 1)
+    first = make_plan(register)
+    register.fill([DORMANT] * 5 + [ACTIVE] * 55)
+    second = make_plan(register)
+    assert {first["plan_hash"]: "superseded", second["plan_hash"]: "ready"} == {
+        row["plan_hash"]: row["state"] for row in register.plans()
+    }
+    replaced = next(row for row in register.plans() if row["state"] == "superseded")
+    assert f"plan {second['plan_hash'][:12]} of 2021-12 took its place" == replaced["reason"]
+    assert "superseded" == links(register)[-1]["state"]
+    # A shadow run takes nobody's place, a later month does.
+    register.fill([DORMANT] * 5 + [ACTIVE] * 55, january)
+    make_plan(register, period=january, effects="shadow")
+    assert [("2021-12", "live", "ready"), ("2021-12", "live", "superseded")] == sorted(states(register)[:2])
+    make_plan(register, period=january)
+    assert [("2021-12", "live", "superseded")] * 2 == states(register)[:2]
+    assert ("2022-01", "live", "ready") in states(register)
+
+
+def test_a_plan_that_was_superseded_waits_again_when_it_is_made_again(register: Register) -> None:
+    first = make_plan(register)
+    register.fill([DORMANT] * 5 + [ACTIVE] * 55)
+    make_plan(register)
+    register.fill([DORMANT] * 6 + [ACTIVE] * 54)
+    again = make_plan(register)
+    assert (first["plan_hash"], "ready") == (again["plan_hash"], again["state"])
+    assert ["ready", "superseded"] == sorted(row["state"] for row in register.plans())
+
+
+@pytest.mark.parametrize("state", ["applied", "handed_over", "undone", "rejected"])
+def test_a_plan_that_had_its_effect_or_was_rejected_is_not_weighed_again(register: Register, state: str) -> None:
+    made = make_plan(register)
+    register.change(update(PLANS).values(state=state, applied_count=6))
+    before = register.plans()
+    again = make_plan(register, run_id="run-2")
+    assert (made["plan_hash"], state) == (again["plan_hash"], again["state"])
+    assert before == register.plans()
+    assert 1 == len(links(register))
+
+
+def test_an_issued_month_never_gets_another_plan_that_counts(register: Register) -> None:
+    make_plan(register)
+    register.fill([DORMANT] * 5 + [ACTIVE] * 55)
+    late = month_of(area="shadow", run_id="run-2")
+    made = make_plan(register, area="shadow", run_id="run-2")
+    assert "shadow" == made["state"]
+    assert made["reason"].startswith("the month is issued and keeps the plan that it had; live it would be ready: 5 of")
+    assert [("2021-12", "live", "ready"), ("2021-12", "shadow", "shadow")] == states(register)
+    assert "shadow" == apply_plan(register.ws, late, made["plan_hash"])["state"]
+
+
+def test_the_plan_of_an_issued_month_is_weighed_again_while_it_waits(register: Register) -> None:
+    register.fill([DORMANT] * 7 + [ACTIVE] * 53)
+    held = make_plan(register)
+    relaxed = register.with_policy(breaker=replace(register.ws.policy.breaker, first_run_max_share=0.2))
+    again = make_plan(relaxed, area="shadow", run_id="run-2")
+    assert (held["plan_hash"], "held", "ready") == (again["plan_hash"], held["state"], again["state"])
+    register.change(update(PLANS).values(state="superseded", reason="a later plan took its place"))
+    over = make_plan(relaxed, area="shadow", run_id="run-3")
+    assert ("superseded", "a later plan took its place") == (over["state"], over["reason"])
+
+
+def past_month(register: Register, month: str, importers: int, **others: Any) -> None:
+    """A live plan of an earlier month that closed ``importers``."""
+    strata = {"program_type": {"importer": {"close": importers}}, "province": {"QC": {"close": importers}}}
+    values = {
+        **register.plans()[0],
+        "plan_hash": month,
+        "period": month,
+        "changes": importers,
+        "strata": json.dumps(strata),
+        "state": "applied",
+        "applied_count": importers,
+        **others,
+    }
+    register.change(insert(PLANS).values(**values))
+
+
+MEDIAN = replace(
+    NO_LIMIT,
+    whole=replace(NO_LIMIT.whole, max_times_median=3.0),
+    min_changes_for_median=0,
+    strata=("program_type",),
+    stratum=replace(NO_LIMIT.stratum, max_times_median=2.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("past", "state", "reason"),
+    [
+        ((3, 3, 3), "ready", ""),
+        ((2, 2, 2), "held", "6 of 60 open accounts of program type importer"),
+        ((1, 1, 1), "held", "6 of 60 open accounts would change"),
+        ((1, 1), "ready", ""),
+        ((1, 3, 9), "ready", ""),
+    ],
+)
+def test_a_plan_is_held_against_the_months_that_were_applied(
+    register: Register, past: tuple[int, ...], state: str, reason: str
+) -> None:
+    strict = register.with_policy(breaker=MEDIAN)
+    make_plan(strict)
+    for number, importers in enumerate(past, start=1):
+        past_month(strict, f"2021-{number:02}", importers)
+    made = make_plan(strict, run_id="run-2")
+    assert state == made["state"]
+    assert made["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"state": "undone"}, {"state": "superseded"}, {"state": "held"}, {"effects": "shadow"}, {"period": "2022-01"}],
+)
+def test_only_months_before_whose_live_plan_had_its_effect_are_a_measure(
+    register: Register, others: dict[str, Any]
+) -> None:
+    strict = register.with_policy(breaker=MEDIAN)
+    make_plan(strict)
+    for number in (1, 2):
+        past_month(strict, f"2021-{number:02}", 1)
+    past_month(strict, "2021-03", 1, **others)
+    assert "ready" == make_plan(strict, run_id="run-2")["state"]
+    past_month(strict, "2021-04", 1)
+    assert "held" == make_plan(strict, run_id="run-3")["state"]
+
+
+def test_two_plans_of_one_month_are_one_month(register: Register) -> None:
+    strict = register.with_policy(breaker=replace(MEDIAN, min_median_months=1))
+    make_plan(strict)
+    past_month(strict, "2021-03", 1)
+    past_month(strict, "2021-03", 2, plan_hash="second")
+    assert "ready" == make_plan(strict, run_id="run-2")["state"]
+    assert [{"limit": "max_times_median", "stratum": "all", "changes": 6, "allowed": 9}] == [
+        margin
+        for margin in json.loads(next(p for p in strict.plans() if p["period"] == "2021-12")["margins"])
+        if margin["stratum"] == "all" and margin["limit"] == "max_times_median"
+    ]
+
+
+def test_an_announcement_is_a_change_once(register: Register) -> None:
+    staged = register.with_policy(closure=replace(register.ws.policy.closure, notice_months=2))
+    made = make_plan(staged)
+    assert {"candidate": 6, "keep": 54} == made["counts"]
+    assert 6 == made["changes"]
+    apply_plan(staged.ws, month_of(), made["plan_hash"])
+    january = Period(2022, 1)
+    staged.seal_facts(account_facts([DORMANT] * 6 + [ACTIVE] * 54), january)
+    later = make_plan(staged, period=january)
+    assert ({"candidate": 6, "keep": 54}, 0) == (later["counts"], later["changes"])
+    strata = json.loads(staged.plans()[-1]["strata"])
+    assert {"importer": {"waiting": 6, "keep": 54}} == strata["program_type"]
 
 
 def test_the_decisions_are_the_same_bytes_again(register: Register) -> None:

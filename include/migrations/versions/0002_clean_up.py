@@ -16,7 +16,8 @@ def upgrade() -> None:
     for name, former in PLAN_COLUMNS.items():
         op.add_column("carm_plans", sa.Column(name, sa.Text(), nullable=False, server_default=former))
     op.add_column("carm_account_changes", sa.Column("evidence", sa.Text(), nullable=False, server_default="{}"))
-    op.add_column("carm_account_changes", sa.Column("approved_by", sa.Text(), nullable=True))
+    for name in ("approved_by", "settled_in"):
+        op.add_column("carm_account_changes", sa.Column(name, sa.Text(), nullable=True))
     for name in ("validated", "reconciled"):
         # A row was only ever written with the seal, after both.
         op.add_column("carm_feed_coverage", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.true()))

@@ -1,0 +1,147 @@
+"""Looks at every account of a plan again, in the moment in which the plan is applied.
+
+A plan rests on what was known when it was made. Whatever was recorded since about an account, by whichever hand, speaks
+against its change: another version of the account, a hold of the register or of a person, and any row of a ledger feed
+that was added, changed or deleted, be it an activity or a payment. Such an account is left alone, and the next month
+decides about it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import func, or_, select
+
+from include import engine
+from include.extract import EXPORT_KIND, FETCH_ROWS, readable_amount
+from include.feeds import ACCOUNTS, LEDGER_FEEDS, LedgerFeed
+from include.ledger import register_standing_items
+from include.operations_plan_tables import HOLDS
+from include.source_schema import TABLES, canonical_bn15
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection, Row
+
+    from include.workspace import Workspace
+
+_SOURCE_ROWS = pa.schema(
+    [
+        ("bn15", pa.string()),
+        ("feed", pa.string()),
+        ("kind", pa.string()),
+        ("status", pa.string()),
+        ("is_later", pa.bool_()),
+        ("row_count", pa.int64()),
+        ("sum_cents", pa.int64()),
+    ]
+)
+
+
+def find_moved(
+    ws: Workspace, connection: Connection, register: Connection, source: Connection, plan: Row[Any], planned: pa.Table
+) -> dict[str, str]:
+    """The accounts among ``planned`` that moved since the plan was made, each with the word for what moved.
+
+    ``planned`` has the columns ``bn15, valid_from, program_type``. ``register`` reads the accounts, ``source`` the
+    ledger feeds, ``connection`` the holds. The words: ``another_version``, ``on_hold``, ``recorded_since``.
+    """
+    numbers = planned.column("bn15").to_pylist()
+    if not numbers:
+        return {}
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        engine.register(con, "planned", planned.select(["bn15", "valid_from", "program_type"]))
+        engine.register(con, "versions", _read_versions(register, numbers))
+        engine.register(con, "person_holds", _read_person_holds(connection, plan))
+        rows = [_read_source_rows(source, feed, plan, numbers) for feed in LEDGER_FEEDS]
+        engine.register(con, "source_rows", pa.concat_tables(rows))
+        known = [_count_known_rows(ws, con, feed, plan) for feed in LEDGER_FEEDS]
+        engine.register(con, "known_rows", pa.concat_tables(known))
+        parameters = {"as_of": plan.as_of, "effective_on": plan.effective_on}
+        moved = engine.run_table(con, "select_moved_accounts", parameters=parameters)
+    return dict(zip(moved.column("bn15").to_pylist(), moved.column("moved").to_pylist(), strict=True))
+
+
+def _is_among(connection: Connection, column: sa.ColumnElement[Any], numbers: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether an account number, however it is spelled, is one of ``numbers``; one parameter, however many they are."""
+    spelled = canonical_bn15(column)
+    if connection.dialect.name == "postgresql":
+        return spelled == sa.any_(sa.bindparam("numbers", list(numbers), sa.ARRAY(sa.Text)))
+    listed = func.json_each(sa.bindparam("numbers", json.dumps(list(numbers)))).table_valued("value")
+    return spelled.in_(select(listed.c.value))
+
+
+def _read_versions(register: Connection, numbers: Sequence[str]) -> pa.Table:
+    """All versions of the accounts, as text: what the register holds must be compared as it stands."""
+    accounts = TABLES[ACCOUNTS.name]
+    texts = [sa.cast(accounts.c[name], sa.Text).label(name) for name in ACCOUNTS.columns]
+    schema = pa.schema([(name, pa.string()) for name in ACCOUNTS.columns])
+    query = select(*texts).where(_is_among(register, accounts.c.bn15, numbers))
+    return _fetch(register, query, schema)
+
+
+def _read_person_holds(connection: Connection, plan: Row[Any]) -> pa.Table:
+    """The accounts on which a person's hold lies, whenever it was recorded."""
+    query = (
+        select(HOLDS.c.bn15)
+        .distinct()
+        .where(
+            or_(HOLDS.c.hold_until.is_(None), HOLDS.c.hold_until >= plan.as_of),
+            or_(HOLDS.c.lifted_from.is_(None), HOLDS.c.lifted_from > plan.period),
+        )
+    )
+    return pa.table({"bn15": pa.array(connection.execute(query).scalars().all(), pa.string())})
+
+
+def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numbers: Sequence[str]) -> pa.Table:
+    """Count and sum of the accounts' rows in the source as it is now, by kind and status, before and after the plan."""
+    if not sa.inspect(source).has_table(feed.name):
+        return _SOURCE_ROWS.empty_table()
+    table = TABLES[feed.name]
+    # Half-open, as in extraction: SQLite may hold a day as the text of an instant. What is no day at all comes after.
+    day_after = plan.as_of + timedelta(days=1)
+    bound = day_after.isoformat() if source.dialect.name == "sqlite" else day_after
+    posted: sa.ColumnElement[Any] = sa.column(feed.posted)
+    rows = (
+        select(
+            canonical_bn15(table.c.bn15).label("bn15"),
+            (func.coalesce(table.c.kind, "") if "kind" in feed.columns else sa.literal(EXPORT_KIND)).label("kind"),
+            func.coalesce(table.c.status, "").label("status"),
+            sa.case((posted < bound, 0), else_=1).label("is_later"),
+            readable_amount(source, feed).label("cents"),
+        )
+        .select_from(table)
+        .where(_is_among(source, table.c.bn15, numbers))
+        .subquery()
+    )
+    groups = rows.c.bn15, rows.c.kind, rows.c.status, rows.c.is_later
+    total = func.coalesce(func.sum(rows.c.cents), 0)
+    bn15, kind, status, is_later = groups
+    columns = bn15, sa.literal(feed.name).label("feed"), kind, status, is_later, func.count(), total
+    return _fetch(source, select(*columns).group_by(*groups), _SOURCE_ROWS)
+
+
+def _count_known_rows(ws: Workspace, con: DuckDBPyConnection, feed: LedgerFeed, plan: Row[Any]) -> pa.Table:
+    """The same as the lake knew it when the plan was made, whatever was extracted since."""
+    register_standing_items(con, ws.lake(), feed, plan.period)
+    return engine.run_table(con, "select_known_rows", parameters={"feed": feed.name})
+
+
+def _fetch(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    # Sums come as Decimal from PostgreSQL, and flags as numbers from both.
+    read: dict[pa.DataType, Callable[[Any], Any]] = {pa.int64(): int, pa.bool_(): bool}
+    # For this query alone: the transaction writes as well.
+    result = connection.execute(query, execution_options={"stream_results": True, "max_row_buffer": FETCH_ROWS})
+    batches = []
+    for rows in result.partitions(FETCH_ROWS):
+        arrays = [
+            pa.array(map(read[field.type], values) if field.type in read else values, field.type)
+            for field, values in zip(schema, zip(*rows, strict=True), strict=True)
+        ]
+        batches.append(pa.record_batch(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema)
