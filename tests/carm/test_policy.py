@@ -54,6 +54,13 @@ def test_a_first_period_is_read_as_a_month(tmp_path):
     assert policy.feeds["export_declarations"].first_period == Period(2020, 6)
 
 
+def test_a_month_is_enough_for_a_median_and_no_number_of_changes_for_a_comparison(tmp_path):
+    smallest = {"median_months": 1, "min_median_months": 1, "min_changes_for_median": 0, "max_times_median": None}
+    breaker = load_changed(tmp_path, {f"breaker.{name}": value for name, value in smallest.items()}).breaker
+    assert (1, 1, 0) == (breaker.median_months, breaker.min_median_months, breaker.min_changes_for_median)
+    assert breaker.whole.max_times_median is None
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
@@ -75,6 +82,13 @@ def test_a_first_period_is_read_as_a_month(tmp_path):
         ("feeds.transactions.first_period", "2020-13", "is wrong: period '2020-13' is not a month"),
         ("feeds.transactions.first_perod", "2020-01", "is unknown: write one of exists,"),
         ("feeds.invoices", {}, "is unknown: write one of transactions, export_declarations"),
+        ("breaker.median_months", 0, "is 0: write a whole number of at least 1"),
+        ("breaker.min_median_months", 0, "is 0: write a whole number of at least 1"),
+        ("closure.needs_feeds.broker", ["transactions"], "is unknown: write one of importer, exporter, dual"),
+        *(
+            (f"{section}colour", "red", "is unknown: write one of")
+            for section in ("", "quarantine.", "drift.", "breaker.", "breaker.strata.", "closure.")
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_file_and_key(tmp_path, key, value, problem):
