@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env env-dev run ui backfill test bench check check-format check-lint check-types check-sql format golden lock clean
+.PHONY: help env env-dev run ui backfill test mutants bench check check-format check-lint check-types check-sql format golden lock clean
 
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -32,6 +32,7 @@ help:
 	@echo "make backfill              several months, in shadow unless EFFECTS=live;"
 	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
 	@echo "make test                  every test; TESTS=\"words for pytest\""
+	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about ten minutes)"
 	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"
@@ -59,6 +60,10 @@ backfill: env
 # are made once, and some of its tests stand in a row.
 test: env-dev
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(TESTS)
+
+# Who changes a rule of the clean-up runs this too; it writes the score into docs/mutation-testing.md.
+mutants: env-dev
+	@$(PYTHON) -m tests.mutation --write
 
 # Alone on its machine: what else runs there is measured too.
 bench: env
