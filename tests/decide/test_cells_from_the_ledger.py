@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.carm.calendar import Calendar
+from include.coverage import coverage_grid
 from include.decide import publish_decisions
 from include.load import load_folder
 from tests.decide.accounts import CUTOFF, bn15_of
@@ -190,3 +191,23 @@ def test_a_month_that_is_missing_closes_nobody(decided_with_a_gap: dict[str, Dec
     assert {"importer"} == {
         decision.new_program_type for decision in decided_with_a_gap.values() if decision.action == "convert"
     }
+
+
+def test_the_coverage_ledger_names_the_files_that_hold_its_rows(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    ws = new_workspace(tmp_path / "data")
+    load_folder(ws.source, tmp_path)
+    extract_only(ws, str(DECEMBER))
+    # An older month, whose window reaches further back than the first run did.
+    older = DECEMBER.plus(-2)
+    extract_only(ws, str(older))
+    sealed = {(seal.dataset, seal.period): seal.sha256 for seal in ws.lake().seals()}
+    for month in (DECEMBER, older):
+        grid = coverage_grid(ws, month)
+        assert {} == {
+            (row["feed"], row["period"]): row["files"]
+            for row in grid
+            if row["files"] != {known_in: sealed[row["feed"], known_in] for known_in in row["files"]}
+        }
+        assert {"not_sealed"}.isdisjoint(row["word"] for row in grid)
+    assert {"covered"} == {row["word"] for row in coverage_grid(ws, DECEMBER)}

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import delete, insert, update
 
 from include.carm.period import Period
 from include.carm.policy import Policy
 from include.coverage import COVERED, coverage_grid, coverage_id, needed_feeds, window_coverage
+from include.datasets import schema_of
 from include.decide import publish_decisions
 from include.operations_schema import FEED_COVERAGE
 from tests.decide.accounts import an_account
@@ -103,13 +105,11 @@ def test_a_file_that_is_sealed_with_the_hash_of_the_ledger_covers(register: Regi
 
 
 def _no_declarations() -> Any:
-    from include.datasets import schema_of
-
     return schema_of(EXPORTS).empty_table()
 
 
-def test_rows_that_came_late_fill_a_month_from_then_on(register: Register) -> None:
-    register.change(one().values(rows=0))
+def later(**changes: Any) -> Any:
+    """A row more of the month: what December's extract brought of it."""
     late = {
         "feed": EXPORTS,
         "period": MONTH,
@@ -125,12 +125,50 @@ def test_rows_that_came_late_fill_a_month_from_then_on(register: Register) -> No
         "first_day": "2010-01-04",
         "sha256": None,
     }
-    register.change(insert(FEED_COVERAGE).values(late))
+    return insert(FEED_COVERAGE).values({**late, **changes})
+
+
+def test_rows_that_came_late_fill_a_month_from_then_on(register: Register) -> None:
+    register.change(one().values(rows=0))
+    register.change(later())
     assert {} == gaps(register)
-    as_of_november = coverage_grid(register.ws, Period(2021, 11))
-    assert ["too_few_rows"] == [
-        row["word"] for row in as_of_november if (row["feed"], row["period"]) == (EXPORTS, MONTH)
-    ]
+    before = {(row["feed"], row["period"]): row["word"] for row in coverage_grid(register.ws, Period(2021, 11))}
+    assert "too_few_rows" == before[EXPORTS, MONTH]
+
+
+def test_a_feed_that_was_absent_may_come_late(register: Register) -> None:
+    register.change(one().values(state="not_received", rows=0))
+    register.change(later())
+    assert {} == gaps(register)
+
+
+def test_a_late_row_takes_nothing_from_a_month_that_was_received_empty(register: Register) -> None:
+    register.change(one().values(state="empty", rows=0, first_day=None))
+    register.change(later())
+    assert {} == gaps(of_feed(register, minimum_rows=10))
+
+
+@pytest.mark.parametrize(("own", "late"), [("2020-06-03", "2018-01-05"), ("2018-01-05", "2020-06-03")])
+def test_of_two_first_days_the_later_one_counts(register: Register, own: str, late: str) -> None:
+    register.change(one().values(first_day=own))
+    register.change(later(first_day=late))
+    assert {MONTH: "before_first_period"} == gaps(register)
+
+
+@pytest.mark.parametrize("flaw", [{"validated": False}, {"reconciled": False}])
+def test_one_flawed_extract_of_a_month_is_enough(register: Register, flaw: dict[str, bool]) -> None:
+    register.change(later(**flaw))
+    assert [MONTH] == list(gaps(register))
+
+
+def test_what_a_shadow_run_sealed_is_not_what_was_counted(register: Register) -> None:
+    record = register.ws.lake().publish_and_seal(EXPORTS, MONTH, _no_declarations(), run_id="extract")
+    rows = pa.Table.from_pylist([{"declaration_id": "D1"}], schema=schema_of(EXPORTS))
+    shadow = register.ws.lake("shadow").publish_and_seal(EXPORTS, MONTH, rows, run_id="shadow")
+    register.change(one().values(sha256=record.sha256))
+    assert {} == gaps(register)
+    register.change(one().values(sha256=shadow.sha256))
+    assert {MONTH: "not_sealed"} == gaps(register)
 
 
 # A changed policy reaches months that were extracted before it.
