@@ -10,9 +10,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 
 from include import engine
+from include.approvals import makers_of
 from include.audit import append_link
 from include.breaker import History, PastMonth, PlanSize, Size, Verdict, judge
 from include.carm.errors import DataError
@@ -161,9 +162,12 @@ def _record(
 
 
 def _find(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    query = select(PLANS).where(PLANS.c.plan_hash == values["plan_hash"], PLANS.c.effects == values["effects"])
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(_this_plan(values)).mappings().one_or_none()
     return None if row is None else dict(row)
+
+
+def _this_plan(values: Mapping[str, Any]) -> Select[Any]:
+    return select(PLANS).where(PLANS.c.plan_hash == values["plan_hash"], PLANS.c.effects == values["effects"])
 
 
 def _tell_settled(row: Mapping[str, Any]) -> str:
@@ -256,12 +260,14 @@ def _add(month: PastMonth | None, plan: PastMonth) -> PastMonth:
 
 
 def _link(connection: Connection, values: Mapping[str, Any], decisions_sha256: str) -> None:
-    """Record in the audit chain what the plan is now, unless its last link says the same."""
-    names = ("period", "effects", "state", "plan_hash", "coverage_id", "rules_version", "policy_version")
-    facts = {name: values[name] for name in names}
-    facts |= {name: values[name] for name in ("changes", "open_accounts", "approval")}
-    facts |= {name: json.loads(values[name]) for name in ("counts", "strata", "margins")}
-    facts |= {"decisions_sha256": decisions_sha256}
+    """Record in the audit chain the plan's whole row as it is now, unless its last link says the same."""
+    row = dict(connection.execute(_this_plan(values)).mappings().one())
+    told = {
+        name: value for name, value in row.items() if name not in ("applied_run_id", "applied_count", "dropped_count")
+    }
+    told |= {name: json.loads(row[name]) for name in ("counts", "strata", "margins")}
+    told |= {"makers": list(makers_of(connection, row["plan_hash"])), "decisions_sha256": decisions_sha256}
+    facts = json.loads(json.dumps(told, default=str))
     if _last_link(connection, facts["plan_hash"], facts["effects"]) != facts:
         append_link(connection, "plan", facts["plan_hash"], facts)
 
@@ -285,4 +291,4 @@ def _supersede(connection: Connection, values: Mapping[str, Any]) -> None:
         this = (PLANS.c.plan_hash == row["plan_hash"]) & (PLANS.c.effects == "live")
         connection.execute(update(PLANS).where(this).values(state="superseded", reason=reason))
         if facts := _last_link(connection, row["plan_hash"], "live"):
-            append_link(connection, "plan", row["plan_hash"], {**facts, "state": "superseded"})
+            append_link(connection, "plan", row["plan_hash"], {**facts, "state": "superseded", "reason": reason})

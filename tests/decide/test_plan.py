@@ -214,10 +214,13 @@ def test_a_plan_is_a_link_of_the_audit_chain_whenever_it_is_another_one_than_bef
     (first,) = links(register)
     plan = register.plans()[0]
     seal = register.ws.lake().seals("account_decisions")[0]
-    names = ("period", "effects", "state", "plan_hash", "changes", "open_accounts", "approval")
-    names += ("coverage_id", "rules_version", "policy_version")
     read = {name: json.loads(plan[name]) for name in ("counts", "strata", "margins")}
-    assert {**{name: plan[name] for name in names}, **read, "decisions_sha256": seal.sha256} == first
+    row = {
+        name: value for name, value in plan.items() if name not in ("applied_run_id", "applied_count", "dropped_count")
+    }
+    days = {name: row[name].isoformat() for name in ("as_of", "effective_on")}
+    told = {"makers": ["unknown"], "decisions_sha256": seal.sha256}
+    assert {**row, **days, **read, **told} == first
     make_plan(register.with_policy(approval="always"), run_id="run-3")
     make_plan(register, effects="shadow")
     assert [("live", "ready"), ("live", "held"), ("shadow", "shadow")] == [
