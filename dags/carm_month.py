@@ -41,6 +41,7 @@ from run_context import (
     SCHEDULE_END,
     TASK_DEFAULTS,
     RunStates,
+    makers_of_run,
     open_workspace,
     period_of,
     recipient_hash_key,
@@ -84,13 +85,16 @@ def publish_activity(month):
 
 
 @task(pool=DATABASE_POOL)
-def plan(month):
+def plan(month, **context):
     """Decides about every account and draws up the plan of changes, checked and held against the limits."""
     from include.decide import publish_decisions
     from include.plan_step import publish_plan
 
     workspace = open_workspace()
-    return {"decisions": publish_decisions(workspace, month), **publish_plan(workspace, month)}
+    return {
+        "decisions": publish_decisions(workspace, month),
+        **publish_plan(workspace, month, makers=makers_of_run(context)),
+    }
 
 
 @task(pool=DATABASE_POOL)

@@ -8,7 +8,7 @@ changes.
 **What to fill in.** `bn15`, the account; `reason`, why, for whoever reads it in a year; `effective_on`, the first day
 of the new state, not before the day on which the change took effect.
 
-**May I run it again, or clear the task?** Yes. What is undone is not undone twice.
+**May I run it again, or clear the task?** Yes. What is undone is not undone twice; the task then says so, and fails.
 
 **What can go wrong, and what to do.** The failed task's log ends with one line that says it. An account that has no
 change to undo, or that changed again since, is refused, and stays as it is. A database that is locked is tried again by

@@ -306,14 +306,14 @@ def approval_form(plan: Mapping[str, Any], links: Mapping[str, str]) -> str:
     margins = [(row["limit"], row["stratum"], row["changes"], row["allowed"]) for row in plan["margins"]]
     if margins:
         parts.append(_markdown_table(("limit", "of", "changes", "allowed"), margins))
+    actions = sorted({action for values in plan["strata"].values() for of in values.values() for action in of})
     strata = [
-        (f"{column.replace('_', ' ')} {value}", action, n)
+        (f"{column.replace('_', ' ')} {value}", *(of.get(action, 0) for action in actions))
         for column, values in sorted(plan["strata"].items())
         for value, of in sorted(values.items())
-        for action, n in sorted(of.items())
     ]
     if strata:
-        parts.append(_markdown_table(("stratum", "decision", "accounts"), strata))
+        parts.append(_markdown_table(("stratum", *actions), strata))
     parts.append(
         "**Before you approve:** a broken feed looks just like this, so look for gaps (`carm status`), drift and "
         "quarantine, and at some of the accounts (`carm explain BN15`). Whoever made the plan or asked for this "

@@ -45,13 +45,13 @@ PLAN_MAKERS = Table(
     Column("maker", Text, primary_key=True),  # a user's name; schedule: nobody; unknown: somebody who is not known
 )
 
-# One row an answer to the question whether a plan may be applied; the last one counts.
+# One row an answer to the question whether a plan may be applied; the last one that was not refused counts.
 APPROVALS = Table(
     "carm_approvals",
     METADATA,
     Column("approval_no", BigInteger, primary_key=True, autoincrement=False),
     Column("plan_hash", Text, nullable=False),
-    Column("decision", Text, nullable=False),  # approved, rejected
+    Column("decision", Text, nullable=False),  # approved, rejected, or refused: given by somebody who may not
     Column("decided_by", Text, nullable=False),
     Column("decided_at", Text, nullable=False),  # ISO 8601, as Airflow recorded the answer
     Column("asked_by", Text, nullable=False),  # who started the run that asked

@@ -358,7 +358,7 @@ def test_the_form_shows_counts_strata_margins_hash_and_makers(register: Register
         register,
         held,
         counts=json.dumps({"keep": {"active": 1200}, "close": {"no_activity_4_years": 2}}),
-        strata=json.dumps({"program_type": {}, "province": {"ON": {"close": 2, "keep": 700}}}),
+        strata=json.dumps({"program_type": {}, "province": {"ON": {"close": 2, "keep": 700}, "QC": {"keep": 1}}}),
         margins=json.dumps(
             [
                 {"limit": "max_share", "stratum": "all", "changes": 2, "allowed": 1},
@@ -376,7 +376,9 @@ def test_the_form_shows_counts_strata_margins_hash_and_makers(register: Register
         "| keep | active | 1,200 |",
         "| max_share | all | 2 | 1 |",
         "| max_share | province ON | 2 | 3 |",
-        "| province ON | close | 2 |",
+        "| stratum | close | keep |",
+        "| province ON | 2 | 700 |",
+        "| province QC | 0 | 1 |",
         "[the run](http://airflow.example/runs/run-1)",
     ):
         assert told in form
