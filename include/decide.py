@@ -40,12 +40,10 @@ def publish_decisions(ws: Workspace, month: Mapping[str, Any]) -> dict[str, Any]
     # Sealed first, so that the decisions can be derived again from what is sealed, whatever is recorded later.
     lake.publish_and_seal("clean_up_records", period, read_records(ws, period), run_id=run_id)
     with opened(ws) as con:
-        seal = lake.publish_and_seal(
-            "account_decisions", period, derive_decisions(ws, con, lake, period), run_id=run_id
-        )
-        engine.register(con, "account_decisions", [lake.file("account_decisions", period)])
+        seal = lake.publish("account_decisions", period, derive_decisions(ws, con, lake, period))
+        engine.register(con, "account_decisions", [lake.path("account_decisions", period)])
         horizon = engine.run(con, "derive_dormancy_horizon", {"horizon_months": _horizon_months(ws, period)})
-        lake.publish_and_seal("dormancy_horizon", period, horizon, run_id=run_id)
+        lake.seal([seal, lake.publish("dormancy_horizon", period, horizon)], run_id=run_id)
     return {"period": str(period), "accounts": seal.rows, "sha256": seal.sha256}
 
 
