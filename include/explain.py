@@ -301,7 +301,7 @@ def _commands(card: Mapping[str, Any]) -> list[dict[str, str]]:
     number, until = card["bn15"], card["as_of"] + timedelta(days=365)
     reason = '--reason "..."'
     undone = change and any(row["plan_hash"] == change["plan_hash"] for row in card["undone"])
-    if change and change["outcome"] in ("applied", "confirmed") and not undone:
+    if change and change["outcome"] == "applied" and not undone:
         command = f"carm reinstate {number} {reason} --effective-on {change['effective_on']}"
         return [{"to": "undo it", "command": command}]
     if undone:
@@ -497,7 +497,10 @@ def _plan(card: Mapping[str, Any]) -> Iterator[str]:
         yield "not approved"
     if change is not None:
         why = f" ({change['outcome_reason']})" if change["outcome_reason"] else ""
-        yield f"{change['action']} {change['outcome']}{why}, effective {change['effective_on']}"
+        if change["outcome"] == "announced":
+            yield "the closure was announced, and no account was changed"
+        else:
+            yield f"{change['action']} {change['outcome'].replace('_', ' ')}{why}, effective {change['effective_on']}"
 
 
 def _undone(row: Mapping[str, Any]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy.engine import Connection
+from sqlalchemy import Connection, inspect
 
+from include.adoption import FIRST_RELEASE, adopt_first_release
 from include.database import connect_engine, write_transaction
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,4 +31,15 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
+    former = _revision(connection)
     command.upgrade(config, revision)
+    if former == FIRST_RELEASE != revision:
+        adopt_first_release(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database has; None where it has none."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
+    return version

@@ -10,11 +10,15 @@ import pyarrow.parquet as pq
 from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
+from include.change_file import change_file_path
+from include.database import read_snapshot
 from include.extract import source_totals
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
-from include.lake import Lake
+from include.lake import Lake, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
+from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
+from include.verify_plans import note_register, verify_plans
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,11 +26,15 @@ if TYPE_CHECKING:
     from include.workspace import Workspace
 
 
-def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
-    """Check the lake against its seals, its counts, its effects and its chain of balances.
+def verify(ws: Workspace, period: Period | None = None, *, head: str | None = None) -> dict[str, Any]:
+    """Check the lake against its seals, its counts, its effects and its chain of balances, and all against the audit.
 
-    With ``period`` only what was known up to that month. Returns what was checked, in figures, and ``moved``: the
-    posting months in which the source is no longer what was extracted, which the next run publishes.
+    The audit chain is proved first, then every table that it tells of, then each plan: hashed anew, and decided again
+    where what it rests on is still what it was. With ``period`` only months up to it are looked at in the lake; the
+    chain is always proved whole. ``head`` is a hash that was printed earlier, or its beginning, and must be in it.
+
+    Returns what was checked, in figures; ``moved``, the posting months in which the source is no longer what was
+    extracted, which the next run publishes; and ``notes``, what a person should know though nothing is wrong.
     Raises ``DataError`` naming the first thing that is wrong.
     """
     lake = ws.lake()
@@ -35,7 +43,16 @@ def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
         up_to = f" up to {period}" if period else ""
         raise DataError(f"nothing was extracted{up_to} yet: run a month first (make run)")
     last = months[-1]
+    with read_snapshot(ws.operations) as connection:
+        chain = read_chain(connection)
+        if head is not None:
+            require_head(chain, head)
+        records = verify_records(connection, chain)
+        notes = note_register(connection) if ws.policy.apply == "database" else []
+    _verify_issued(ws, chain)
+    _verify_change_files(ws, chain)
     files = sum(_verify_files(ws.lake(area), period) for area in ("lake", "shadow"))
+    plans = verify_plans(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
         statements = _verify_chain(lake, con, months)
@@ -46,19 +63,51 @@ def verify(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
         "files": files,
         "rows": rows,
         "statements": statements,
+        "links": len(chain.links),
+        "records": records,
+        "plans": {"hashed": plans.hashed, "decided_again": plans.decided_again},
         "moved": _moved(ws, lake, last),
+        "notes": [*plans.notes, *notes],
         "newest_issued": str(newest) if newest else None,
+        "chain_head": chain.head,
     }
+
+
+def _verify_issued(ws: Workspace, chain: Chain) -> None:
+    """The statements that are sealed are those that were issued: nobody sealed others."""
+    seals = {seal.period: seal.sha256 for seal in ws.lake().seals("statements")}
+    for link, facts in chain.of("issue"):
+        if seals.get(facts["period"]) != facts["statements_sha256"]:
+            raise DataError(
+                f"lake/statements/period={facts['period']} is sealed as another file than {describe_link(link)} tells: "
+                "restore the lake and the database from a backup"
+            )
+
+
+def _verify_change_files(ws: Workspace, chain: Chain) -> None:
+    """A change file that still lies where it was put is the one that was handed over."""
+    periods = {link.subject: facts["period"] for link, facts in chain.of("plan")}
+    for link, facts in chain.of("apply"):
+        if "change_file_sha256" not in facts:
+            continue
+        path = change_file_path(ws, periods[link.subject], link.subject)
+        if path.exists() and sha256_of(path) != facts["change_file_sha256"]:
+            raise DataError(
+                f"{path} is not the change file that {describe_link(link)} tells of: have it handed over anew"
+            )
 
 
 def _verify_files(lake: Lake, up_to: Period | None) -> int:
     seals = [seal for seal in lake.seals() if up_to is None or seal.period <= str(up_to)]
     for seal in seals:
         name = f"{lake.area}/{seal.dataset}/period={seal.period}/data.parquet"
-        if lake.sealed_file(seal) is None:
+        file = lake.sealed_file(seal)
+        if file is None:
             is_gone = not lake.path(seal.dataset, seal.period).exists()
             what = "is sealed, but the file is gone" if is_gone else "is not the file that was sealed"
             raise DataError(f"{name} {what}: restore it from a backup")
+        if pq.read_metadata(file).num_rows != seal.rows:
+            raise DataError(f"{name} has another number of rows than its seal says: restore the database from a backup")
     return len(seals)
 
 
@@ -136,7 +185,21 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         "count and sum as recorded, and their states add up to the balances",
         f"{facts['statements']:,} statements open with the balance that the month before closed with",
     ]
+    records = facts["records"]
+    lines.append(
+        f"{facts['links']:,} links of the audit chain follow one another, and the tables are what they tell: "
+        f"{records['carm_plans']:,} plans, {records['carm_approvals']:,} answers, "
+        f"{records['carm_reinstatements']:,} counter-actions, {records['carm_holds']:,} holds, "
+        f"{records['carm_review_decisions']:,} reviews, {records['carm_statements']:,} issued statements"
+    )
+    lines.append(
+        f"{facts['plans']['hashed']:,} plans hash to their decisions; {facts['plans']['decided_again']:,} were decided "
+        "again from what is sealed, and are the same"
+    )
     for name, months in facts["moved"].items():
         lines.append(f"{name}: the source moved in {', '.join(months)}; the next run publishes the difference")
+    lines += [f"Note: {note}" for note in facts["notes"]]
+    if facts["chain_head"]:
+        lines.append(f"Audit chain head: {facts['chain_head']}")
     lines.append("OK")
     return lines

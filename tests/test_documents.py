@@ -149,6 +149,8 @@ def test_every_verb_and_option_of_carm_exists(document: Path) -> None:
             continue
         verb, *words = shlex.split(match[1], comments=True)
         command = carm.commands.get(verb)
+        if isinstance(command, click.Group) and words:
+            verb, command = f"{verb} {words[0]}", command.commands.get(words.pop(0))
         if command is None:
             unknown.append(verb)
             continue

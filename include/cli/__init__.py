@@ -8,10 +8,10 @@ answers at once.
 
 from __future__ import annotations
 
-from include.cli import months, records, source
+from include.cli import months, plans, records, source
 from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
 
-__all__ = ["ShownProgress", "Verbs", "carm", "in_workspace", "main", "months", "records", "show", "source"]
+__all__ = ["ShownProgress", "Verbs", "carm", "in_workspace", "main", "months", "plans", "records", "show", "source"]
 
 
 def main() -> None:

@@ -67,12 +67,17 @@ def statement(
 
 @carm.command("verify")
 @click.option("--period", metavar="YYYY-MM", help="Only what was known up to this month.")
+@click.option("--head", metavar="HASH", help="An audit chain head that was printed earlier: it must be in the chain.")
 @in_workspace
-def verify(ws: Workspace, as_json: bool, period: str | None) -> None:
-    """Prove the lake: seals, counts, effects and the chain of balances. Exit code 1 names what is broken."""
+def verify(ws: Workspace, as_json: bool, period: str | None, head: str | None) -> None:
+    """Prove lake, plans, journal and audit chain. Exit code 1 names the first thing that is broken.
+
+    Files by their seals, rows by counts and sums, balances by their chain; every table that the audit chain tells of by
+    its links; each plan by its hash, and by deciding it again from what was sealed.
+    """
     from include.carm.period import Period
     from include.verify import verify as find_faults
     from include.verify import verify_lines
 
-    facts = find_faults(ws, Period.parse(period) if period else None)
+    facts = find_faults(ws, Period.parse(period) if period else None, head=head)
     show(as_json, facts, verify_lines(facts))

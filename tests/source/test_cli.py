@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,12 +154,22 @@ def test_a_fault_of_the_software_keeps_its_traceback() -> None:
     assert isinstance(CliRunner().invoke(group, ["verb"]).exception, ZeroDivisionError)
 
 
-def test_every_verb_has_help_and_json() -> None:
-    for name, verb in carm.commands.items():
-        result = CliRunner().invoke(carm, [name, "--help"])
-        assert result.exit_code == 0
-        assert "--json" in result.stdout
-        assert verb.help
+def each_verb(group: click.Group = carm, *before: str) -> Iterator[tuple[list[str], click.Command]]:
+    for name, verb in group.commands.items():
+        if isinstance(verb, click.Group):
+            yield from each_verb(verb, *before, name)
+        else:
+            yield [*before, name], verb
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"), list(each_verb()), ids=lambda part: " ".join(part) if isinstance(part, list) else ""
+)
+def test_every_verb_has_help_and_json(words: list[str], verb: click.Command) -> None:
+    result = CliRunner().invoke(carm, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+    assert verb.help
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:

@@ -1,0 +1,247 @@
+"""``carm verify``: one byte, a file with its seal, a rule, a row are each named, in one line and with exit code 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import update
+
+from include.carm.errors import DataError
+from include.carm.period import Period
+from include.cli import carm
+from include.lake import sha256_of
+from include.operations_plan_tables import ACCOUNT_CHANGES, AUDIT_CHAIN, PLANS
+from include.operations_schema import COVERAGE, FEED_COVERAGE
+from include.program_type_rules import RULES_FILE, RuleTable
+from include.verify import verify, verify_lines
+from include.workspace import Workspace
+from tests.audit.world import FIRST, SECOND, changed, rows_of
+
+DECEMBER = Period.parse(FIRST)
+DATASETS = ("account_decisions", "account_facts", "clean_up_records", "transactions", "statements", "dormancy_horizon")
+
+
+@contextmanager
+def rewritten(path: Path, content: bytes) -> Iterator[None]:
+    """A file with other bytes for as long as the context lasts."""
+    before = path.read_bytes()
+    assert before != content
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def one_byte_of(path: Path) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+@contextmanager
+def resealed(ws: Workspace, dataset: str, change: Callable[[pa.Table], pa.Table], kept: Path) -> Iterator[None]:
+    """A file of December replaced, and its seal with it: whoever can write the one can write the other."""
+    path = ws.lake().path(dataset, FIRST)
+    pq.write_table(change(pq.read_table(path, partitioning=None)), kept)
+    this = (COVERAGE.c.area == "lake") & (COVERAGE.c.dataset == dataset) & (COVERAGE.c.period == FIRST)
+    with (
+        rewritten(path, kept.read_bytes()),
+        changed(ws, COVERAGE, update(COVERAGE).where(this).values(sha256=sha256_of(path))),
+    ):
+        yield
+
+
+def with_value(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
+    """A change of the first row's value in a column."""
+
+    def change(table: pa.Table) -> pa.Table:
+        position = table.schema.get_field_index(column)
+        values = [value, *table.column(column).to_pylist()[1:]]
+        return table.set_column(position, table.schema.field(column), pa.array(values, table.schema.field(column).type))
+
+    return change
+
+
+def run(ws: Workspace, *arguments: str) -> Result:
+    where = ["--data", str(ws.data), "--source", ws.source_url]
+    return CliRunner().invoke(carm, ["verify", *where, *arguments])
+
+
+def said(ws: Workspace) -> str:
+    """The one line that names what is wrong."""
+    result = run(ws)
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def plan_of(ws: Workspace, period: str) -> str:
+    (row,) = (row for row in rows_of(ws, PLANS) if row["period"] == period and row["effects"] == "live")
+    return str(row["plan_hash"])[:12]
+
+
+def test_a_sound_world_is_ok_and_names_the_head(made: Workspace) -> None:
+    head = max(rows_of(made, AUDIT_CHAIN), key=lambda row: row["link_no"])["sha256"]
+    result = run(made)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-2:] == [f"Audit chain head: {head}", "OK"]
+    facts = json.loads(run(made, "--json").stdout)
+    assert facts["chain_head"] == head
+    assert facts["plans"] == {"hashed": 2, "decided_again": 1}
+    # January was decided by another policy, in which closures are announced.
+    assert facts["notes"] == [
+        f"plan {plan_of(made, SECOND)} of {SECOND}: the policy has changed since, and would decide otherwise now"
+    ]
+
+
+def test_under_its_own_policy_a_plan_is_decided_again(made: Workspace) -> None:
+    closure = replace(made.policy.closure, notice_months=1)
+    staged = replace(made, policy=replace(made.policy, closure=closure, version="staged"))
+    facts = verify(staged)
+    assert facts["plans"] == {"hashed": 2, "decided_again": 1}
+    assert facts["notes"] == [
+        f"plan {plan_of(made, FIRST)} of {FIRST}: the policy has changed since, and would decide otherwise now"
+    ]
+
+
+def test_a_month_alone_can_be_proved(made: Workspace) -> None:
+    facts = verify(made, DECEMBER)
+    assert (facts["up_to"], facts["plans"]) == (FIRST, {"hashed": 1, "decided_again": 1})
+    assert facts["links"] == len(rows_of(made, AUDIT_CHAIN))
+
+
+def test_a_head_that_was_printed_must_be_in_the_chain(made: Workspace) -> None:
+    links = sorted(rows_of(made, AUDIT_CHAIN), key=lambda row: row["link_no"])
+    assert run(made, "--head", links[0]["sha256"][:20]).exit_code == 0
+    result = run(made, "--head", "f" * 64)
+    assert (result.exit_code, "was written anew" in result.stderr) == (1, True)
+    for wrong in ("", "abc", "xyz" * 20):
+        assert run(made, "--head", wrong).exit_code == 2
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_one_byte_of_a_file_of_the_lake_is_named(made: Workspace, dataset: str) -> None:
+    path = made.lake().path(dataset, FIRST)
+    with rewritten(path, one_byte_of(path)):
+        assert said(made) == (
+            f"lake/{dataset}/period={FIRST}/data.parquet is not the file that was sealed: restore it from a backup"
+        )
+
+
+def test_a_file_that_is_gone_is_named(made: Workspace) -> None:
+    path = made.lake().path("account_decisions", FIRST)
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        assert said(made).startswith(
+            f"lake/account_decisions/period={FIRST}/data.parquet is sealed, but the file is gone"
+        )
+    finally:
+        path.write_bytes(content)
+
+
+def test_decisions_that_were_replaced_with_their_seal_are_not_the_plans(made: Workspace, tmp_path: Path) -> None:
+    with resealed(made, "account_decisions", with_value("balance_cents", 7), tmp_path / "other.parquet"):
+        assert f"are not in the data folder: somebody replaced account_decisions of {FIRST}" in said(made)
+
+
+def test_statements_that_were_replaced_with_their_seal_are_not_those_that_were_issued(
+    made: Workspace, tmp_path: Path
+) -> None:
+    with resealed(made, "statements", with_value("document_sha256", "0" * 64), tmp_path / "other.parquet"):
+        assert said(made).startswith(f"lake/statements/period={FIRST} is sealed as another file than link ")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "column", "value"),
+    [("account_facts", "program_type", "broker"), ("account_facts", "hold_reason", "appeal")],
+)
+def test_facts_that_were_replaced_with_their_seal_no_longer_bear_the_decisions(
+    made: Workspace, tmp_path: Path, dataset: str, column: str, value: Any
+) -> None:
+    decisions = pq.read_table(made.lake().path("account_decisions", FIRST), partitioning=None).to_pylist()
+    closed = {row["account_key"] for row in decisions if row["action"] == "close"}
+
+    def change(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        next(row for row in rows if row["account_key"] in closed)[column] = value
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    with resealed(made, dataset, change, tmp_path / "other.parquet"):
+        assert said(made).startswith(
+            f"plan {plan_of(made, FIRST)} of {FIRST} does not follow from the facts and records that are sealed"
+        )
+
+
+def test_a_feed_that_was_made_complete_afterwards_is_named(made: Workspace) -> None:
+    rows = FEED_COVERAGE.c
+    this = (rows.feed == "transactions") & (rows.period == "2019-01") & (rows.known_in == "2019-01")
+    with changed(made, FEED_COVERAGE, update(FEED_COVERAGE).where(this).values(rows=1_000_000)):
+        assert said(made).startswith(
+            f"plan {plan_of(made, FIRST)} of {FIRST} rests on another coverage than carm_feed_coverage shows now"
+        )
+
+
+def test_a_seal_that_counts_other_rows_is_named(made: Workspace) -> None:
+    this = (COVERAGE.c.dataset == "statements") & (COVERAGE.c.period == FIRST)
+    with changed(made, COVERAGE, update(COVERAGE).where(this).values(rows=COVERAGE.c.rows + 1)):
+        assert said(made).startswith(f"lake/statements/period={FIRST}/data.parquet has another number of rows")
+
+
+def test_one_row_of_the_journal_is_named_by_the_link(made: Workspace) -> None:
+    change = next(row for row in rows_of(made, ACCOUNT_CHANGES) if row["period"] == FIRST)
+    this = (ACCOUNT_CHANGES.c.plan_hash == change["plan_hash"]) & (ACCOUNT_CHANGES.c.bn15 == change["bn15"])
+    with changed(made, ACCOUNT_CHANGES, update(ACCOUNT_CHANGES).where(this).values(approved_by="eve")):
+        line = said(made)
+    assert line.startswith(f"carm_account_changes: the rows of plan {plan_of(made, FIRST)} are not what link ")
+    assert change["bn15"] not in line
+
+
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[str], str]], None]:
+    """Lets the program read a rule table that somebody edited."""
+    load = RuleTable.load
+
+    def edit(change: Callable[[str], str]) -> None:
+        path = tmp_path / "rules.csv"
+        before = RULES_FILE.read_text(encoding="utf-8")
+        path.write_text(change(before), encoding="utf-8")
+        assert path.read_text(encoding="utf-8") != before
+        monkeypatch.setattr(RuleTable, "load", lambda: load(path))
+
+    return edit
+
+
+def test_a_rule_that_was_edited_is_named_where_it_would_decide_otherwise(made: Workspace, rules: Any) -> None:
+    rules(lambda text: text.replace("importer_none,importer,none,close,", "importer_none,importer,none,review,"))
+    assert said(made).startswith(
+        f"plan {plan_of(made, FIRST)} of {FIRST} would come out otherwise by the rule table as it is now: put the"
+    )
+
+
+def test_a_rule_that_begins_later_is_only_noted(made: Workspace, rules: Any) -> None:
+    rules(
+        lambda text: f"{text.rstrip()}\ndual_none,dual,none,review,,no_activity_4_years,2030-01-01,Our own proposal.\n"
+    )
+    result = run(made)
+    assert result.exit_code == 0
+    note = f"Note: plan {plan_of(made, FIRST)} of {FIRST}: the rule table has changed since, and decides it as before"
+    assert note in result.stdout.splitlines()
+    assert result.stdout.splitlines()[-1] == "OK"
+
+
+def test_what_is_told_to_people_is_short(made: Workspace) -> None:
+    facts = verify(made)
+    assert max(len(line) for line in verify_lines(facts)) < 260
+    with pytest.raises(DataError, match="nothing was extracted up to 2001-01 yet"):
+        verify(made, Period(2001, 1))

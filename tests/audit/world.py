@@ -1,0 +1,100 @@
+"""A world of two live months in which everything happened that the audit chain tells of, made once and copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Table, delete, insert, select
+
+from include.apply import apply_plan
+from include.approvals import record_answer, renew_makers
+from include.database import connect_engine, write_transaction
+from include.demo import fill_demo
+from include.operations_metadata import METADATA
+from include.person_records import lift_hold, record_hold, record_review
+from include.reinstate import reinstate_account, undo_plan
+from include.source_schema import TABLES
+from include.workspace import Workspace
+from tests.pipeline import new_workspace, read, run_month
+
+ACCOUNTS = TABLES["accounts"]
+FIRST, SECOND = "2021-12", "2022-01"
+
+
+def make_world(folder: Path) -> Workspace:
+    """December held, approved and applied late; holds, a review, a counter-action; January with announced closures."""
+    ws = new_workspace(folder)
+    fill_demo(ws.source, accounts=300, months=56, last_period=SECOND)
+    asking = replace(ws, policy=replace(ws.policy, approval="always"))
+    plan = run_month(asking, FIRST, effects="live", run_id="manual december")["plan"]
+    _approve_and_apply(asking, plan["plan_hash"])
+    _record(ws)
+    # A policy of its own must have a version of its own.
+    staged = replace(ws.policy, closure=replace(ws.policy.closure, notice_months=1), version="staged")
+    run_month(replace(ws, policy=staged), SECOND, effects="live", run_id="manual january")
+    return ws
+
+
+def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
+    renew_makers(ws, plan_hash, lambda run_id: ("martin",))
+    answer: dict[str, Any] = {"asked_by": "otto", "run_id": "manual apply"}
+    record_answer(ws, plan_hash, decision="rejected", decided_by="ana", decided_at="2021-12-25T14:00:00Z", **answer)
+    record_answer(ws, plan_hash, decision="approved", decided_by="paula", decided_at="2021-12-25T15:00:00Z", **answer)
+    month = {"period": FIRST, "effects": "live", "area": "lake", "run_id": "manual apply"}
+    assert apply_plan(ws, month, plan_hash)["applied"] > 1
+
+
+def _record(ws: Workspace) -> None:
+    decisions = read(ws, "account_decisions", FIRST).sort_values("account_key")
+    closed, held = (decisions[decisions.action == action].bn15.iloc[0] for action in ("close", "hold"))
+    record_hold(ws, held, until=date(2023, 12, 24), reason="an appeal", recorded_by="ana")
+    record_hold(ws, held, until=None, reason="security posted", recorded_by="ana")
+    lift_hold(ws, held, reason="settled", recorded_by="martin")
+    review = decisions[decisions.action == "review"].bn15.iloc[0]
+    record_review(ws, review, decision="keep", until=date(2023, 12, 24), reason="mixed for good", recorded_by="ana")
+    reinstate_account(
+        ws, closed, reason="still in business", effective_on=date(2021, 12, 28), recorded_by="ana", run_id="reinstate"
+    )
+
+
+def undo_second_plan(ws: Workspace, plan_hash: str) -> dict[str, Any]:
+    return undo_plan(
+        ws, plan_hash, reason="too early", effective_on=date(2022, 1, 28), recorded_by="ana", run_id="undo"
+    )
+
+
+def copied_to(ws: Workspace, url: str) -> Workspace:
+    """The same workspace with what the pipeline owns, and the accounts, in another database."""
+    with write_transaction(connect_engine(url, create=True)) as connection:
+        for table in (*METADATA.sorted_tables, ACCOUNTS):
+            table.create(connection, checkfirst=True)
+            if rows := rows_of(ws, table):
+                connection.execute(insert(table), rows)
+    return Workspace(ws.data, ws.source_url, url, ws.calendar, ws.policy)
+
+
+def rows_of(ws: Workspace, table: Table) -> list[dict[str, Any]]:
+    with ws.operations.connect() as connection:
+        return [dict(row) for row in connection.execute(select(table)).mappings()]
+
+
+@contextmanager
+def changed(ws: Workspace, table: Table, statement: Any) -> Iterator[None]:
+    """A table changed beside the program for as long as the context lasts; by one row, or the test is none."""
+    before = rows_of(ws, table)
+    with write_transaction(ws.operations) as connection:
+        connection.execute(statement)
+    after = rows_of(ws, table)
+    added, gone = [row for row in after if row not in before], [row for row in before if row not in after]
+    assert max(len(added), len(gone)) == 1
+    try:
+        yield
+    finally:
+        with write_transaction(ws.operations) as connection:
+            connection.execute(delete(table))
+            connection.execute(insert(table), before)
