@@ -71,11 +71,15 @@ def judge(
             raise SystemExit(f"{subject.path} does not pass as it is:\n{trial.said[-3000:]}")
         alive = []
         for trial in judge_all(left, judge_one, jobs=jobs, seconds=SECONDS):
-            if trial.outcome is Outcome.SURVIVED and number < len(subject.judges):
+            is_explained = any(one.fits(trial.mutant) for one in explanations)
+            # Who does what the original does would go through every test to its end.
+            if trial.outcome is Outcome.SURVIVED and number < len(subject.judges) and not is_explained:
                 alive.append(trial.mutant)
             elif not result.take(trial.mutant, trial.outcome, explanations):
                 say(f"survived: {trial.mutant.key}")
         left = alive
+        if alive:
+            say(f"{subject.path}: {len(alive)} of {len(mutants)} meet the next judge")
     numbers = ", ".join(f"{number} {outcome}" for outcome, number in result.outcomes.items())
     say(f"{subject.path}: {numbers}; {monotonic() - started:.0f} seconds")
     return result

@@ -78,11 +78,13 @@ SUBJECTS = (
     table(
         "program_type_rules.csv",
         (f"{DECIDE}/test_program_type_rules.py",),
-        (f"{DECIDE}/test_boundaries.py", f"{DECIDE}/test_account_decisions.py", FOUND),
+        (f"{DECIDE}/test_one_rule_table.py", f"{DECIDE}/test_boundaries.py", FOUND),
     ),
     module("include/program_type_rules.py", f"{DECIDE}/test_program_type_rules.py", FOUND),
     module("include/carm/policy.py", "tests/carm/test_policy.py", FOUND),
     module("include/coverage.py", f"{DECIDE}/test_coverage.py", FOUND),
+    module("include/person_records.py", f"{DECIDE}/test_person_records.py"),
+    module("include/breaker.py", f"{DECIDE}/test_breaker.py"),
     module("include/plan.py", f"{DECIDE}/test_plan.py"),
     statement(
         "derive_account_decisions",
