@@ -15,7 +15,7 @@ from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.datasets import COMPONENTS
 from include.decide import publish_decisions
-from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS, PLANS
+from include.operations_plan_tables import ACCOUNT_CHANGES
 from include.plan_step import publish_plan
 from include.source_schema import TABLES, create_indexes, create_tables
 from include.workspace import Workspace
@@ -133,14 +133,6 @@ class LedgerWorld:
     def statuses(self) -> dict[str, str]:
         accounts = TABLES["accounts"]
         return {row["bn15"]: row["status"] for row in self.rows(select(accounts).where(accounts.c.valid_to.is_(None)))}
-
-    def announcements(self) -> list[tuple[str, str, str | None]]:
-        told = CLOSURE_ANNOUNCEMENTS.c
-        query = select(told.bn15, told.announced_in, told.cleared_in).order_by(told.bn15, told.announced_in)
-        return [tuple(row.values()) for row in self.rows(query)]  # type: ignore[misc]
-
-    def plans(self) -> list[dict[str, Any]]:
-        return self.rows(select(PLANS).order_by(PLANS.c.period, PLANS.c.effects, PLANS.c.plan_hash))
 
 
 def payment(key: str, bn15: str, posted_on: date, cents: int = -10_000) -> dict[str, Any]:

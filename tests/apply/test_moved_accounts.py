@@ -184,6 +184,11 @@ def after(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return world
 
 
+def applied_and_dropped(world: LedgerWorld, month: dict[str, Any]) -> tuple[int, int]:
+    result = world.apply(month)
+    return result["applied"], result["dropped"]
+
+
 @pytest.mark.parametrize("name", MOVES)
 def test_an_account_that_moved_is_dropped_and_any_other_is_closed(after: LedgerWorld, name: str) -> None:
     word, bn15 = MOVES[name][1], NUMBERS[name]
@@ -206,7 +211,7 @@ def test_an_account_that_is_dropped_is_decided_anew_by_the_next_month(tmp_path: 
     month = world.plan()
     # The busy account goes on in January; that a month lies ahead in the source moves nobody else.
     world.add("transactions", payment("late", numbers[0], AS_OF + DAY))
-    assert (2, 1) == tuple(world.apply(month)[name] for name in ("applied", "dropped"))
+    assert (2, 1) == applied_and_dropped(world, month)
     later = world.plan("2022-01", effects="shadow", run_id="run-2")
     assert {"hold": 1, "keep": 1} == later["counts"]
 
@@ -218,7 +223,7 @@ def test_what_later_months_extracted_is_not_what_the_plan_knew(tmp_path: Path, s
     # January knows of the late row, and the source and the lake agree again: December's plan did not know.
     world.add("transactions", transaction("late", numbers[0], date(2021, 11, 30)))
     world.plan("2022-01", effects="shadow", run_id="run-2")
-    assert (1, 1) == tuple(world.apply(month)[name] for name in ("applied", "dropped"))
+    assert (1, 1) == applied_and_dropped(world, month)
     assert "recorded_since" == json.loads(world.journal()[numbers[0]]["evidence"])["moved"]
 
 
@@ -231,7 +236,7 @@ def test_rows_that_were_in_quarantine_before_the_window_are_known(tmp_path: Path
     world.execute(update(TRANSACTIONS).where(of(numbers[1])).values(bn15=spaced(numbers[1]).upper()))
     month = world.plan()
     assert {"close": 2, "keep": 1} == month["counts"]
-    assert (2, 0) == tuple(world.apply(month)[name] for name in ("applied", "dropped"))
+    assert (2, 0) == applied_and_dropped(world, month)
 
 
 def test_a_feed_that_the_source_does_not_have_moves_nobody(tmp_path: Path, database_url: str) -> None:
@@ -243,4 +248,4 @@ def test_a_feed_that_the_source_does_not_have_moves_nobody(tmp_path: Path, datab
     world = world.with_policy(breaker=NO_LIMIT, feeds=feeds)
     month = world.plan()
     # The busy account has imports alone now.
-    assert (2, 0) == tuple(world.apply(month)[name] for name in ("applied", "dropped"))
+    assert (2, 0) == applied_and_dropped(world, month)
