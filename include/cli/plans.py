@@ -20,7 +20,7 @@ _LEFT = {"changed_since": "changed since", "undone_before": "undone before", "dr
 def plan() -> None:
     """List, show and compare plans, and undo an applied one.
 
-    A plan is named by its hash, or by the first characters of it.
+    A plan is named by its month (2021-12), by its hash, or by the first characters of it.
     """
 
 
@@ -37,13 +37,13 @@ def list_(ws: Workspace, as_json: bool, period: str | None) -> None:
 
 
 @plan.command("show")
-@click.argument("plan_hash", metavar="HASH")
+@click.argument("name", metavar="PLAN")
 @in_workspace
-def show_(ws: Workspace, as_json: bool, plan_hash: str) -> None:
+def show_(ws: Workspace, as_json: bool, name: str) -> None:
     """Show a plan: counts, strata, the breaker's margins, makers, approvals, what became of it."""
     from include.plans import plan_lines, show_plan
 
-    facts = show_plan(ws, plan_hash)
+    facts = show_plan(ws, name)
     show(as_json, facts, plan_lines(facts))
 
 
@@ -52,7 +52,7 @@ def show_(ws: Workspace, as_json: bool, plan_hash: str) -> None:
 @click.argument("second", metavar="P2")
 @in_workspace
 def diff(ws: Workspace, as_json: bool, first: str, second: str) -> None:
-    """Say whose change entered, left or differs from plan P1 to plan P2; each a month (YYYY-MM) or a hash."""
+    """Say whose change entered, left or differs from plan P1 to plan P2."""
     from include.plans import diff_lines, diff_plans
 
     facts = diff_plans(ws, first, second)

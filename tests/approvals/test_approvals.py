@@ -42,11 +42,11 @@ def register(tmp_path: Path, database_url: str) -> Register:
 
 @pytest.fixture
 def held(register: Register) -> str:
-    """A held plan that anna made; its hash."""
+    """A held plan that analyst made; its hash."""
     publish_decisions(register.ws, month_of())
     plan_hash = register.record_plan(month_of(), "held")
     set_state(register, plan_hash, approval="needed")
-    made_by(register, plan_hash, "anna")
+    made_by(register, plan_hash, "analyst")
     return plan_hash
 
 
@@ -108,7 +108,7 @@ def test_each_answer_is_a_link_of_the_chain_with_the_makers(register: Register, 
                 "decided_at": AT,
                 "decided_by": "carl",
                 "decision": "approved",
-                "makers": ["anna"],
+                "makers": ["analyst"],
                 "refused_because": None,
                 "run_id": "ask-1",
             },
@@ -156,7 +156,7 @@ def refuse(register: Register, plan_hash: str, why: str, decided_by: str = "carl
     assert facts["refused_because"] in str(refusal.value)
 
 
-@pytest.mark.parametrize("person", ["anna", "Anna", " ANNA "])
+@pytest.mark.parametrize("person", ["analyst", "Analyst", " ANALYST "])
 def test_who_made_the_plan_cannot_approve_it(register: Register, held: str, person: str) -> None:
     refuse(register, held, "the same person started or cleared a run that made the plan", person)
 
@@ -183,8 +183,8 @@ def test_a_plan_without_any_maker_on_record_is_refused(register: Register, held:
 
 def test_a_scheduled_run_has_no_maker_and_anybody_may_approve(register: Register, held: str) -> None:
     register.change(update(PLAN_MAKERS).values(maker="schedule"))
-    answer(register, held, "anna")
-    assert approver(register, held) == "anna"
+    answer(register, held, "analyst")
+    assert approver(register, held) == "analyst"
 
 
 @pytest.mark.parametrize("asked_by", ["unknown", "schedule"])
@@ -229,7 +229,7 @@ def test_where_the_policy_lets_no_plan_be_approved_none_is(register: Register, h
 
 def test_a_refused_answer_does_not_undo_an_approval(register: Register, held: str) -> None:
     answer(register, held)
-    refuse(register, held, "made the plan", "anna", run_id="ask-2")
+    refuse(register, held, "made the plan", "analyst", run_id="ask-2")
     assert approver(register, held) == "carl"
 
 
@@ -248,8 +248,8 @@ def test_a_decision_that_was_edited_in_its_file_cannot_be_approved(register: Reg
 
 
 def test_a_maker_may_reject(register: Register, held: str) -> None:
-    answer(register, held, "anna", decision="rejected")
-    assert answers(register) == [(held, "anna", "rejected")]
+    answer(register, held, "analyst", decision="rejected")
+    assert answers(register) == [(held, "analyst", "rejected")]
 
 
 def test_a_shadow_plan_and_an_unknown_hash_take_no_answer(register: Register) -> None:
@@ -272,13 +272,13 @@ def test_a_third_kind_of_answer_is_wrong_usage(register: Register, held: str) ->
 @pytest.mark.parametrize(
     ("on_record", "now", "expected"),
     [
-        (("anna",), ("anna",), ("anna",)),
-        (("anna",), ("anna", "carl"), ("anna", "carl")),  # carl cleared a task since
-        (("anna",), ("carl",), ("anna", "carl")),  # who was a maker stays one
-        (("unknown",), ("anna",), ("anna",)),  # Airflow could not be asked then
+        (("analyst",), ("analyst",), ("analyst",)),
+        (("analyst",), ("analyst", "carl"), ("analyst", "carl")),  # carl cleared a task since
+        (("analyst",), ("carl",), ("analyst", "carl")),  # who was a maker stays one
+        (("unknown",), ("analyst",), ("analyst",)),  # Airflow could not be asked then
         (("schedule",), ("schedule",), ("schedule",)),
         (("schedule",), ("carl",), ("carl",)),
-        (("anna",), ("unknown",), ("anna", "unknown")),
+        (("analyst",), ("unknown",), ("analyst", "unknown")),
     ],
 )
 def test_the_makers_are_asked_for_again(
@@ -293,8 +293,8 @@ def test_the_makers_are_asked_for_again(
 
 def test_each_run_that_made_the_plan_is_asked_about(register: Register, held: str) -> None:
     made_by(register, held, "unknown", run_id="run-2")
-    now = {"run-1": ("anna",), "run-2": ("dora",)}
-    assert renew_makers(register.ws, held, now.__getitem__) == ("anna", "dora")
+    now = {"run-1": ("analyst",), "run-2": ("dora",)}
+    assert renew_makers(register.ws, held, now.__getitem__) == ("analyst", "dora")
 
 
 # --- Before and after the question ------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def test_the_form_shows_counts_strata_margins_hash_and_makers(register: Register
     for told in (
         held,
         "too many",
-        "made by anna",
+        "made by analyst",
         "| close | no_activity_4_years | 2 |",
         "| keep | active | 1,200 |",
         "| max_share | all | 2 | 1 |",

@@ -102,7 +102,7 @@ HOLD = {
     "hold_until": date(2022, 3, 31),
     "known_from": "2022-01",
     "lifted_from": None,
-    "recorded_by": "martin",
+    "recorded_by": "clerk",
 }
 
 
@@ -117,8 +117,8 @@ def test_the_digest_of_rows_is_the_same_on_every_database_and_covers_every_colum
     whole = digest_of(chained)
     lines = (
         '["hold_no","bn15","account_key","reason","hold_until","known_from","lifted_from","recorded_by"]\n'
-        '[1,"000000018RM0001",180001,"appel à régler","2022-03-31","2022-01",null,"martin"]\n'
-        '[2,"000000018RM0001",180001,"appel à régler",null,"2022-01",null,"martin"]\n'
+        '[1,"000000018RM0001",180001,"appel à régler","2022-03-31","2022-01",null,"clerk"]\n'
+        '[2,"000000018RM0001",180001,"appel à régler",null,"2022-01",null,"clerk"]\n'
     )
     assert whole == hashlib.sha256(lines.encode()).hexdigest()
     for column, value in {**HOLD, "hold_until": date(2022, 4, 1), "lifted_from": "2022-02"}.items():

@@ -140,7 +140,7 @@ def test_an_announcement_that_no_journal_bears_is_named(ws: Workspace, column: s
 
 
 def test_a_maker_who_was_struck_off_is_named(ws: Workspace) -> None:
-    maker = PLAN_MAKERS.c.maker == "martin"
+    maker = PLAN_MAKERS.c.maker == "clerk"
     for statement in (delete(PLAN_MAKERS).where(maker), update(PLAN_MAKERS).where(maker).values(maker="schedule")):
         with changed(ws, PLAN_MAKERS, statement):
             assert PLAN_MAKERS.name in str(fault(ws))

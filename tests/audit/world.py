@@ -41,7 +41,7 @@ def make_world(folder: Path) -> Workspace:
 
 
 def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
-    renew_makers(ws, plan_hash, lambda run_id: ("martin",))
+    renew_makers(ws, plan_hash, lambda run_id: ("clerk",))
     answer: dict[str, Any] = {"asked_by": "otto", "run_id": "manual apply"}
     record_answer(ws, plan_hash, decision="rejected", decided_by="ana", decided_at="2021-12-25T14:00:00Z", **answer)
     record_answer(ws, plan_hash, decision="approved", decided_by="paula", decided_at="2021-12-25T15:00:00Z", **answer)
@@ -54,7 +54,7 @@ def _record(ws: Workspace) -> None:
     closed, held = (decisions[decisions.action == action].bn15.iloc[0] for action in ("close", "hold"))
     record_hold(ws, held, until=date(2023, 12, 24), reason="an appeal", recorded_by="ana")
     record_hold(ws, held, until=None, reason="security posted", recorded_by="ana")
-    lift_hold(ws, held, reason="settled", recorded_by="martin")
+    lift_hold(ws, held, reason="settled", recorded_by="clerk")
     review = decisions[decisions.action == "review"].bn15.iloc[0]
     record_review(ws, review, decision="keep", until=date(2023, 12, 24), reason="mixed for good", recorded_by="ana")
     reinstate_account(

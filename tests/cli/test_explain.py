@@ -130,7 +130,7 @@ def test_an_unknown_account_names_the_missing_months_and_would_be_closed_were_th
 
 
 def test_holds_of_the_register_and_of_persons_are_told_apart(register: Register) -> None:
-    hold = {"bn15": BN15, "account_key": 180001, "recorded_by": "martin", "known_from": "0001-01"}
+    hold = {"bn15": BN15, "account_key": 180001, "recorded_by": "clerk", "known_from": "0001-01"}
     for number, until, lifted in ((1, AS_OF - DAY, None), (2, None, "2021-12"), (3, AS_OF, None)):
         register.change(
             insert(HOLDS).values(**hold, hold_no=number, hold_until=until, lifted_from=lifted, reason="they called")
@@ -146,8 +146,8 @@ def test_holds_of_the_register_and_of_persons_are_told_apart(register: Register)
     assert otherwise(card)["no_hold"] == CLOSE
     assert card["commands"] == [{"to": "lift the hold", "command": f'carm hold {BN15} --lift --reason "..."'}]
     lines = explain_lines(card)
-    assert "            no. 3, martin, until 2021-12-24: they called" in lines
-    assert "            no. 1, martin, until 2021-12-23: they called - not in force" in lines
+    assert "            no. 3, clerk, until 2021-12-24: they called" in lines
+    assert "            no. 1, clerk, until 2021-12-23: they called - not in force" in lines
 
 
 def test_a_review_that_settled_the_account_is_named_and_taken_away_in_thought(register: Register) -> None:
@@ -160,13 +160,13 @@ def test_a_review_that_settled_the_account_is_named_and_taken_away_in_thought(re
             reason="a broker's own goods",
             valid_until=AS_OF,
             known_from="0001-01",
-            recorded_by="martin",
+            recorded_by="clerk",
         )
     )
     card = card_of(register, an_account(activities=(("import", AS_OF), ("export", AS_OF))))
     assert (card["decision"]["action"], card["decision"]["review_no"]) == ("keep", 7)
     assert otherwise(card)["no_review"] == REVIEW
-    assert "Reviews     no. 7, martin, until 2021-12-24: keep, a broker's own goods" in explain_lines(card)
+    assert "Reviews     no. 7, clerk, until 2021-12-24: keep, a broker's own goods" in explain_lines(card)
 
 
 def test_a_change_that_a_person_undid_is_named(register: Register) -> None:
@@ -183,7 +183,7 @@ def test_a_change_that_a_person_undid_is_named(register: Register) -> None:
             known_from="0001-01",
             old_version="{}",
             new_version="{}",
-            recorded_by="martin",
+            recorded_by="clerk",
             run_id="r",
         )
     )

@@ -42,7 +42,7 @@ def run(register: Register, monkeypatch: pytest.MonkeyPatch) -> Any:
 def applied(register: Register) -> str:
     """The hash of a plan that closed one account and converted another."""
     publish_decisions(register.ws, month_of())
-    plan_hash: str = publish_plan(register.ws, month_of(), makers=("martin",))["plan_hash"]
+    plan_hash: str = publish_plan(register.ws, month_of(), makers=("clerk",))["plan_hash"]
     assert apply_plan(register.ws, month_of(), plan_hash)["applied"] == 2
     return plan_hash
 
@@ -56,7 +56,7 @@ def test_plans_are_listed_by_month_and_one_is_shown(run: Any, applied: str) -> N
 
     shown: Result = run("plan", "show", applied[:8])
     assert shown.stdout.splitlines()[0] == f"Plan {applied}"
-    assert "Made by: martin" in shown.stdout
+    assert "Made by: clerk" in shown.stdout
     assert json.loads(run("plan", "show", "2021-12", "--json").stdout)["changes"] == 2
 
 

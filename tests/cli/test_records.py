@@ -62,8 +62,8 @@ def test_a_hold_is_recorded_under_the_log_in_name_and_lifted_under_another(run: 
             period="2021-12", issued_on="2021-12-25", statements=0, statements_sha256="0", run_id="r"
         )
     )
-    lifted = run("hold", BN15, "--lift", "--reason", "settled", "--by", "Martin Roy")
-    assert lifted.stdout == f"hold 1 of {BN15} is lifted from 2022-01 on, by Martin Roy\n"
+    lifted = run("hold", BN15, "--lift", "--reason", "settled", "--by", "Clerk Officer")
+    assert lifted.stdout == f"hold 1 of {BN15} is lifted from 2022-01 on, by Clerk Officer\n"
     assert rows(register, HOLDS)[0]["lifted_from"] == "2022-01"
     with register.ws.operations.connect() as connection:
         assert [link.event for link in read_links(connection)] == ["hold", "hold"]

@@ -108,7 +108,7 @@ def test_a_dag_beside_the_month_writes_to_the_record_of_a_month_that_is_not_issu
 
 
 def run_of(**changes: Any) -> dict[str, Any]:
-    facts = {"dag_id": "carm_month", "run_id": "manual__1", "clear_number": 0, "triggering_user_name": "anna"}
+    facts = {"dag_id": "carm_month", "run_id": "manual__1", "clear_number": 0, "triggering_user_name": "analyst"}
     return {"dag_run": SimpleNamespace(**{**facts, **changes})}
 
 
@@ -138,6 +138,6 @@ def test_a_reinstatement_is_recorded_with_who_asked_for_it(run_context):
     assert run_context.reinstatement_of({"params": params, **run_of(dag_id="carm_reinstate_account")}) == {
         **params,
         "effective_on": date(2022, 1, 10),
-        "recorded_by": "anna",
+        "recorded_by": "analyst",
         "run_id": "manual__1",
     }

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from include.database import write_transaction
 from include.demo import fill_demo
+from include.operations_plan_tables import ACCOUNT_CHANGES
+from include.reinstate import reinstate_account
+from include.source_schema import TABLES
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import new_workspace, read, run_month
+
+ACCOUNTS = TABLES["accounts"]
+DONE = ("close", "convert")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +44,15 @@ def change(ws: Workspace, statement: str, **values: object) -> int:
 def closed_accounts(ws: Workspace) -> set[str]:
     with ws.operations.connect() as connection:
         return set(connection.execute(text("SELECT bn15 FROM accounts WHERE status = 'closed'")).scalars())
+
+
+def journal(ws: Workspace, period: str) -> dict[str, tuple[str, str]]:
+    """Action and former program type of each account that the plan of the month changed."""
+    change = ACCOUNT_CHANGES.c
+    query = select(change.bn15, change.action, change.program_type)
+    with ws.operations.connect() as connection:
+        rows = connection.execute(query.where(change.period == period, change.outcome == "applied"))
+        return {row.bn15: (row.action, row.program_type) for row in rows}
 
 
 @pytest.mark.parametrize(
@@ -65,4 +81,32 @@ def test_a_feed_that_lacks_one_month_closes_nobody(ws, tmp_path, feed, posted):
     assert set(would_be["missing"]) == {f"{feed} 2020-05"}
     assert closed_before == closed_accounts(ws)
     assert summary["result"] == "done"
+    verify(ws)
+
+
+def test_what_a_person_undid_is_not_done_again_by_the_next_month(ws):
+    run_month(ws, "2021-12", effects="live")
+    changes = journal(ws, "2021-12")
+    undone = {action: next(bn15 for bn15, (done, _) in changes.items() if done == action) for action in DONE}
+    for bn15 in undone.values():
+        reinstate_account(
+            ws, bn15, reason="told us so", effective_on=date(2021, 12, 28), recorded_by="clerk", run_id="by hand"
+        )
+    summary = run_month(ws, "2022-01", effects="live")
+
+    assert (summary["result"], summary["plan"]["state"]) == ("done", "applied")
+    found = read(ws, "account_decisions", "2022-01").set_index("bn15")
+    assert tuple(found.loc[undone["close"], ["action", "reason"]]) == ("keep", "younger_than_4_years")
+    assert tuple(found.loc[undone["convert"], ["action", "reason"]]) == ("review", "undone_by_person")
+    assert not set(undone.values()) & set(journal(ws, "2022-01"))
+    with ws.operations.connect() as connection:
+        versions = {
+            row.bn15: row
+            for row in connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.valid_to.is_(None)))
+            if row.bn15 in undone.values()
+        }
+    assert {row.status for row in versions.values()} == {"open"}
+    assert versions[undone["convert"]].program_type == changes[undone["convert"]][1]
+    # Whoever was not undone is not proposed again either: closed, or of the type that fits.
+    assert not set(changes) & set(journal(ws, "2022-01"))
     verify(ws)

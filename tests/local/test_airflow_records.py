@@ -37,7 +37,7 @@ def records(airflow: Airflow) -> AirflowRecords:
 
 def a_run(**changes: Any) -> dict[str, Any]:
     facts = {"run_after": "2021-12-25T06:00:00Z", "run_type": "manual", "triggered_by": "ui"}
-    return {**facts, "triggering_user_name": "anna", **changes}
+    return {**facts, "triggering_user_name": "analyst", **changes}
 
 
 def an_event(event: str, owner: str | None = "carl", run_id: str | None = RUN_ID, **asked_for: Any) -> dict[str, Any]:
@@ -68,15 +68,15 @@ def makers(
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        ({"triggered_by": "ui"}, ("anna",)),
-        ({"triggered_by": "rest_api"}, ("anna",)),
+        ({"triggered_by": "ui"}, ("analyst",)),
+        ({"triggered_by": "rest_api"}, ("analyst",)),
         ({"triggered_by": "rest_api", "triggering_user_name": None}, ("unknown",)),
         (
             {"triggered_by": "timetable", "run_type": "scheduled", "triggering_user_name": None},
             ("schedule",),
         ),
         ({"triggered_by": "timetable", "run_type": "manual"}, ("unknown",)),
-        ({"triggered_by": "cli"}, ("unknown",)),  # anna is a user of the machine there
+        ({"triggered_by": "cli"}, ("unknown",)),  # analyst is a user of the machine there
         ({"triggered_by": "operator"}, ("unknown",)),
         ({"triggered_by": "asset", "triggering_user_name": None}, ("unknown",)),
         ({"triggered_by": "test"}, ("unknown",)),
@@ -111,7 +111,7 @@ def test_a_run_that_airflow_does_not_know_has_an_unknown_maker(airflow, records)
     ids=lambda event: event["event"],
 )
 def test_who_reached_into_the_run_is_a_maker_too(airflow, records, event):
-    assert makers(airflow, records, event) == ("anna", "carl")
+    assert makers(airflow, records, event) == ("analyst", "carl")
 
 
 @pytest.mark.parametrize(
@@ -131,15 +131,15 @@ def test_who_reached_into_the_run_is_a_maker_too(airflow, records, event):
     ids=lambda event: event["event"],
 )
 def test_who_only_looked_or_answered_is_not_and_airflow_itself_neither(airflow, records, event):
-    assert makers(airflow, records, event) == ("anna",)
+    assert makers(airflow, records, event) == ("analyst",)
 
 
 def test_who_cleared_by_the_command_line_is_a_user_of_the_machine_and_so_unknown(airflow, records):
-    assert makers(airflow, records, a_command("'tasks', 'clear', 'carm_month'")) == ("anna", "unknown")
+    assert makers(airflow, records, a_command("'tasks', 'clear', 'carm_month'")) == ("analyst", "unknown")
 
 
 def test_a_request_without_a_user_is_of_somebody_unknown(airflow, records):
-    assert makers(airflow, records, an_event("clear_dag_run", owner=None)) == ("anna", "unknown")
+    assert makers(airflow, records, an_event("clear_dag_run", owner=None)) == ("analyst", "unknown")
 
 
 def test_a_scheduled_run_that_somebody_cleared_is_that_persons(airflow, records):
@@ -147,7 +147,7 @@ def test_a_scheduled_run_that_somebody_cleared_is_that_persons(airflow, records)
     assert makers(airflow, records, an_event("clear_dag_run"), **run) == ("carl",)
 
 
-@pytest.mark.parametrize(("owner", "expected"), [("anna", ("anna",)), ("carl", ("carl", "unknown"))])
+@pytest.mark.parametrize(("owner", "expected"), [("analyst", ("analyst",)), ("carl", ("carl", "unknown"))])
 def test_a_backfill_is_of_the_user_whose_request_made_it(airflow, records, owner, expected):
     event = an_event("create_backfill", owner=owner, run_id=None)
     assert makers(airflow, records, event, triggered_by="backfill", run_type="backfill") == expected
@@ -156,11 +156,11 @@ def test_a_backfill_is_of_the_user_whose_request_made_it(airflow, records, owner
 @pytest.mark.parametrize(
     ("clear_number", "events", "expected"),
     [
-        (0, (), ("anna",)),
-        (1, (), ("anna", "unknown")),
-        (1, (an_event("clear_dag_run"),), ("anna", "carl")),
-        (2, (an_event("clear_dag_run"),), ("anna", "carl", "unknown")),
-        (1, (an_event("update_xcom_entry"),), ("anna", "carl", "unknown")),  # this cleared nothing
+        (0, (), ("analyst",)),
+        (1, (), ("analyst", "unknown")),
+        (1, (an_event("clear_dag_run"),), ("analyst", "carl")),
+        (2, (an_event("clear_dag_run"),), ("analyst", "carl", "unknown")),
+        (1, (an_event("update_xcom_entry"),), ("analyst", "carl", "unknown")),  # this cleared nothing
     ],
 )
 def test_a_clearing_that_the_log_does_not_show_was_somebodys(airflow, records, clear_number, events, expected):
