@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Judge:
         """Whether the columns are those that the suite expects."""
         import pandas as pd
 
-        result = self._validate(pd.DataFrame(columns=list(columns)), [self._suite.header])
+        result = self._validate(_new_context(), pd.DataFrame(columns=list(columns)), [self._suite.header])
         (answer,) = result.values()
         return bool(answer.success)
 
@@ -64,31 +65,40 @@ class Judge:
 
         Raises ``RuleNotEvaluated`` where Great Expectations raised inside, or left a rule out.
         """
-        answers = self._validate(frame, self._suite.rules)
-        return [_read_verdict(rule, answers[rule.name].result, len(frame)) for rule in self._suite.rules]
+        context, found = _new_context(), {}
+        for clause, rules in self._rules_by_condition.items():
+            # Great Expectations would filter the whole frame anew for every metric of every rule.
+            rows = frame.query(clause) if clause else frame
+            # Where no row meets the condition no row can fail.
+            answers = self._validate(context, rows, rules) if len(rows) else {}
+            for rule in rules:
+                result = answers[rule.name].result if answers else {"unexpected_count": 0}
+                found[rule.name] = _read_verdict(rule, result, len(frame))
+        return [found[rule.name] for rule in self._suite.rules]
 
-    def _validate(self, frame: pd.DataFrame, rules: Sequence[Rule]) -> dict[str, Any]:
-        """Great Expectations' answer by rule name; it gives them back in an order of its own."""
+    @cached_property
+    def _rules_by_condition(self) -> dict[str, list[Rule]]:
+        """The rules by their condition as a query of pandas; an empty one for those without."""
+        from great_expectations.execution_engine import PandasExecutionEngine
+        from great_expectations.expectations.row_conditions import deserialize_row_condition
+
+        engine = PandasExecutionEngine()
+        grouped: dict[str, list[Rule]] = {}
+        for rule in self._suite.rules:
+            condition = rule.kwargs.get("row_condition")
+            clause = engine.condition_to_filter_clause(deserialize_row_condition(condition)) if condition else ""
+            grouped.setdefault(clause, []).append(rule)
+        return grouped
+
+    def _validate(self, context: Any, frame: pd.DataFrame, rules: Sequence[Rule]) -> dict[str, Any]:
+        """Great Expectations' answer by rule name, for rows that meet the condition of all of them."""
         import great_expectations as gx
-        from great_expectations.data_context.types.base import (
-            DataContextConfig,
-            InMemoryStoreBackendDefaults,
-            ProgressBarsConfig,
-        )
 
-        # A context for each frame: one that is used again keeps every frame it has seen.
-        context = gx.get_context(
-            mode="ephemeral",
-            project_config=DataContextConfig(
-                store_backend_defaults=InMemoryStoreBackendDefaults(),
-                progress_bars=ProgressBarsConfig(globally=False),
-                analytics_enabled=False,
-            ),
-        )
-        names = {rule.name for rule in rules}
-        wanted = [item for item in self._suite.document["expectations"] if item["meta"]["name"] in names]
-        suite = context.suites.add(gx.ExpectationSuite(name=self._suite.dataset, expectations=wanted))
-        asset = context.data_sources.add_pandas("staged").add_dataframe_asset(self._suite.dataset)
+        documents = {item["meta"]["name"]: item for item in self._suite.document["expectations"]}
+        wanted = [documents[rule.name] | {"kwargs": _without_condition(rule)} for rule in rules]
+        name = f"{self._suite.dataset} {rules[0].name}"
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=wanted))
+        asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
         batch = asset.add_batch_definition_whole_dataframe("batch").get_batch({"dataframe": frame})
         outcome = batch.validate(suite, result_format=_RESULT_FORMAT, expectation_parameters=self._parameters)
         configurations = [(answer.expectation_config, answer) for answer in outcome.results]
@@ -100,6 +110,29 @@ class Judge:
                 )
             _refuse_exception(self._suite.dataset, rule, answers[rule.name])
         return answers
+
+
+def _new_context() -> Any:
+    """A context for one frame: one that is used again keeps every frame it has seen."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults(),
+            progress_bars=ProgressBarsConfig(globally=False),
+            analytics_enabled=False,
+        ),
+    )
+
+
+def _without_condition(rule: Rule) -> dict[str, Any]:
+    return {name: value for name, value in rule.kwargs.items() if name != "row_condition"}
 
 
 def _refuse_exception(dataset: str, rule: Rule, answer: Any) -> None:
