@@ -66,8 +66,8 @@ test: env-dev
 mutants: env-dev
 	@$(PYTHON) -m tests.mutation --write
 
-# Alone on its machine: what else runs there is measured too.
-bench: env
+# Alone on its machine: what else runs there is measured too. PostgreSQL comes with the packages for development.
+bench: env-dev
 	@$(PYTHON) -m bench --profile "$(PROFILE)"
 
 check: check-format check-lint check-types check-sql

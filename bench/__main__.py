@@ -15,11 +15,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import decision_step
+from bench import apply_step, decision_step
 from bench.measure import PROFILES, Measurement, Profile
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = {"decision step": decision_step.measure}
+BENCHMARKS = {"decision step": decision_step.measure, "apply": apply_step.measure}
 
 
 def main() -> int:
@@ -30,7 +30,8 @@ def main() -> int:
     options = parser.parse_args()
     profile = PROFILES[options.profile]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    say(f"profile {profile.name}: {profile.accounts:,} accounts, {profile.months} months, on {machine}")
+    size = f"{profile.accounts:,} accounts, {profile.months} months, {profile.changes:,} changes"
+    say(f"profile {profile.name}: {size}, on {machine}")
     found: list[Measurement] = []
     for name, measure in BENCHMARKS.items():
         say(f"{name} …")
@@ -65,6 +66,7 @@ def write_results(profile: Profile, machine: str, found: list[Measurement]) -> N
     results[profile.name] = {
         "accounts": profile.accounts,
         "months": profile.months,
+        "changes": profile.changes,
         "machine": machine,
         "measurements": [{**asdict(row), "ratio": round(row.ratio, 2)} for row in found],
     }

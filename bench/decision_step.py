@@ -28,6 +28,8 @@ from include.workspace import Workspace
 
 LAST = Period(2021, 12)
 TARGET = 3.0
+"""What is promised for a register of a nation; a few accounts cost what each call costs, and little more."""
+TARGET_ACCOUNTS = 1_000_000
 
 # A fifth of the accounts did nothing in the window, half of them work in every tenth month, a quarter in two of five,
 # and one in twenty always; what they do follows from the number of the account alone.
@@ -137,11 +139,9 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
 
     decide()  # What runs for the first time also loads code, and the files come from the disk.
     seconds, floor_seconds = fastest_in_turns(rounds, decide, read)
-    return [
-        Measurement(
-            "decide about every account", seconds, "DuckDB reads and aggregates the columns", floor_seconds, TARGET
-        )
-    ]
+    floor = "DuckDB reads and aggregates the columns"
+    target = TARGET if profile.accounts >= TARGET_ACCOUNTS else None
+    return [Measurement("decide about every account", seconds, floor, floor_seconds, target)]
 
 
 def _fill(ws: Workspace, profile: Profile) -> int:

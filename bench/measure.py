@@ -9,19 +9,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Profile:
-    """How large the data of a benchmark are."""
+    """How large the data of a benchmark are; ``changes`` is the size of the plan that is applied."""
 
     name: str
     accounts: int
     months: int
+    changes: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("small", accounts=100_000, months=49),
-        Profile("medium", accounts=300_000, months=49),
-        Profile("national", accounts=1_000_000, months=49),
+        Profile("small", accounts=100_000, months=49, changes=10_000),
+        Profile("medium", accounts=300_000, months=49, changes=100_000),
+        Profile("national", accounts=1_000_000, months=49, changes=100_000),
     )
 }
 
