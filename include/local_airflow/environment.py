@@ -67,7 +67,8 @@ def airflow_environment(data: Path, port: int, keys: Keys) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": PROJECT_FOLDER / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        "CORE__EXECUTOR": "LocalExecutor",
+        # In plugins/: what nearly every task imports is imported once, before its processes are forked.
+        "CORE__EXECUTOR": "warm_local_executor.WarmLocalExecutor",
         # Each slot is a process of its own. A month uses up to three at a time.
         "CORE__PARALLELISM": 4,
         "CORE__FERNET_KEY": keys.fernet_key,
