@@ -53,13 +53,13 @@ def apply_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[
         return _outcome(plan_hash, "shadow")
     with ws.operations.connect() as connection:
         plan = _find_plan(connection, period, plan_hash, month)
-        if plan is None or not _may_pass(connection, plan):
+        if plan is None or not _may_pass(ws, connection, plan):
             return _settled(ws, connection, plan_hash, plan)
     planned = _read_planned(ws, plan)
     with _register_locked(ws) as (connection, register):
         # Asked again, now that nobody else can answer it differently.
         plan = _find_plan(connection, period, plan_hash, month)
-        if plan is None or not _may_pass(connection, plan):
+        if plan is None or not _may_pass(ws, connection, plan):
             return _settled(ws, connection, plan_hash, plan)
         _require_newest(connection, period)
         with source_snapshot(ws) as source:
@@ -99,14 +99,14 @@ def _find_plan(connection: Connection, period: Period, plan_hash: str, month: Ma
     return plan
 
 
-def _may_pass(connection: Connection, plan: Row[Any]) -> bool:
+def _may_pass(ws: Workspace, connection: Connection, plan: Row[Any]) -> bool:
     """Whether the plan is ready, or held and approved; raises ``Refused`` for an approval that no longer counts."""
     if plan.state != "held":
         return bool(plan.state == "ready")
     approver = approver_of(connection, plan.plan_hash)
     if approver is None:
         return False
-    if plan.approval != "needed":
+    if plan.approval != "needed" or ws.policy.approval == "never":
         raise Refused(
             f"plan {plan.plan_hash[:12]} is held and the policy lets nobody approve it: nothing was changed; what is "
             "due stands in the next month's plan"

@@ -218,7 +218,8 @@ def _why_not_waiting(ws: Workspace, connection: Connection, plan: Row[Any]) -> s
 
 
 def _why_unnamed(decided_by: str) -> str | None:
-    return None if decided_by and decided_by not in (UNKNOWN, SCHEDULE) else "Airflow does not tell who answered"
+    is_named = decided_by.strip().casefold() not in ("", UNKNOWN, SCHEDULE)
+    return None if is_named else "Airflow does not tell who answered"
 
 
 def _why_maker_unknown(makers: Iterable[str]) -> str | None:

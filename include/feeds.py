@@ -23,11 +23,13 @@ class Feed:
 class LedgerFeed(Feed):
     """A feed of facts: rows with a key and a revision that are never forgotten once published.
 
-    ``posted`` is the column of ledger time, ``key`` and ``revision`` name the fact.
+    ``posted`` is the column of ledger time, ``activity`` that of the day on which it happened; ``key`` and ``revision``
+    name the fact.
     """
 
     key: str = ""
     posted: str = ""
+    activity: str = ""
     amount: str = ""
 
 
@@ -50,6 +52,7 @@ TRANSACTIONS = LedgerFeed(
     optional=("revision",),
     key="transaction_id",
     posted="posted_on",
+    activity="activity_on",
     amount="amount_cents",
 )
 
@@ -67,6 +70,7 @@ EXPORT_DECLARATIONS = LedgerFeed(
     optional=("revision",),
     key="declaration_id",
     posted="reported_on",
+    activity="exported_on",
     amount="value_cents",
 )
 

@@ -1,9 +1,9 @@
 """Looks at every account of a plan again, in the moment in which the plan is applied.
 
 A plan rests on what was known when it was made. Whatever was recorded since about an account, by whichever hand, speaks
-against its change: another version of the account, a hold of the register or of a person, and any row of a ledger feed
-that was added, changed or deleted, be it an activity or a payment. Such an account is left alone, and the next month
-decides about it anew.
+against its change: another version of the account, a hold of the register or of a person, any row of a ledger feed that
+was added, changed or deleted, be it an activity or a payment, and an announcement that was withdrawn. Such an account
+is left alone, and the next month decides about it anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from include import engine
 from include.extract import EXPORT_KIND, FETCH_ROWS, readable_amount
 from include.feeds import ACCOUNTS, LEDGER_FEEDS, LedgerFeed
 from include.ledger import register_standing_items
-from include.operations_plan_tables import HOLDS
+from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS, HOLDS
 from include.source_schema import TABLES, canonical_bn15
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _SOURCE_ROWS = pa.schema(
         ("is_later", pa.bool_()),
         ("row_count", pa.int64()),
         ("sum_cents", pa.int64()),
+        ("last_posted", pa.string()),
+        ("last_activity", pa.string()),
     ]
 )
 
@@ -48,16 +50,19 @@ def find_moved(
 ) -> dict[str, str]:
     """The accounts among ``planned`` that moved since the plan was made, each with the word for what moved.
 
-    ``planned`` has the columns ``bn15, valid_from, program_type``. ``register`` reads the accounts, ``source`` the
-    ledger feeds, ``connection`` the holds. The words: ``another_version``, ``on_hold``, ``recorded_since``.
+    ``planned`` is the relation of ``select_planned_changes``. ``register`` reads the accounts, ``source`` the ledger
+    feeds, ``connection`` what the pipeline recorded. The words: ``another_version``, ``on_hold``, ``recorded_since``,
+    ``announcement_withdrawn``, ``handed_over_before``.
     """
     numbers = planned.column("bn15").to_pylist()
     if not numbers:
         return {}
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        engine.register(con, "planned", planned.select(["bn15", "valid_from", "program_type"]))
+        engine.register(con, "planned", planned)
         engine.register(con, "versions", _read_versions(register, numbers))
         engine.register(con, "person_holds", _read_person_holds(connection, plan))
+        engine.register(con, "announcements", _read_announcements(connection))
+        engine.register(con, "handed_over", _read_handed_over(connection, plan))
         rows = [_read_source_rows(source, feed, plan, numbers) for feed in LEDGER_FEEDS]
         engine.register(con, "source_rows", pa.concat_tables(rows))
         known = [_count_known_rows(ws, con, feed, plan) for feed in LEDGER_FEEDS]
@@ -98,8 +103,23 @@ def _read_person_holds(connection: Connection, plan: Row[Any]) -> pa.Table:
     return pa.table({"bn15": pa.array(connection.execute(query).scalars().all(), pa.string())})
 
 
+def _read_announcements(connection: Connection) -> pa.Table:
+    """The announced closures that are neither carried out nor called off."""
+    told = CLOSURE_ANNOUNCEMENTS.c
+    rows = connection.execute(select(told.bn15, told.announced_in).where(told.cleared_in.is_(None))).all()
+    schema = pa.schema([("bn15", pa.string()), ("announced_in", pa.string())])
+    return pa.Table.from_pylist([dict(row._mapping) for row in rows], schema=schema)
+
+
+def _read_handed_over(connection: Connection, plan: Row[Any]) -> pa.Table:
+    """The accounts that another plan handed over to the register, which has not answered yet."""
+    change = ACCOUNT_CHANGES.c
+    query = select(change.bn15).distinct().where(change.outcome == "handed_over", change.plan_hash != plan.plan_hash)
+    return pa.table({"bn15": pa.array(connection.execute(query).scalars().all(), pa.string())})
+
+
 def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numbers: Sequence[str]) -> pa.Table:
-    """Count and sum of the accounts' rows in the source as it is now, by kind and status, before and after the plan."""
+    """Count, sum and last days of the accounts' rows in the source as it is now, before and after the plan's day."""
     if not sa.inspect(source).has_table(feed.name):
         return _SOURCE_ROWS.empty_table()
     table = TABLES[feed.name]
@@ -114,6 +134,8 @@ def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numb
             func.coalesce(table.c.status, "").label("status"),
             sa.case((posted < bound, 0), else_=1).label("is_later"),
             readable_amount(source, feed).label("cents"),
+            func.substr(sa.cast(posted, sa.Text), 1, 10).label("posted"),
+            func.substr(sa.cast(sa.column(feed.activity), sa.Text), 1, 10).label("activity"),
         )
         .select_from(table)
         .where(_is_among(source, table.c.bn15, numbers))
@@ -122,7 +144,8 @@ def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numb
     groups = rows.c.bn15, rows.c.kind, rows.c.status, rows.c.is_later
     total = func.coalesce(func.sum(rows.c.cents), 0)
     bn15, kind, status, is_later = groups
-    columns = bn15, sa.literal(feed.name).label("feed"), kind, status, is_later, func.count(), total
+    last = func.max(rows.c.posted), func.max(rows.c.activity)
+    columns = bn15, sa.literal(feed.name).label("feed"), kind, status, is_later, func.count(), total, *last
     return _fetch(source, select(*columns).group_by(*groups), _SOURCE_ROWS)
 
 

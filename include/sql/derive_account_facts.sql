@@ -39,11 +39,20 @@ totals AS (
     GROUP BY placed.account_key
 ),
 
--- A quarantined row without a readable date may belong to any month, so it counts as lying in the window.
+-- A quarantined row without a readable date may belong to any month, so it counts as lying in the window; so does one
+-- that was posted before the window and may speak of activity in it.
 gaps AS (
     SELECT DISTINCT open_quarantine.bn15
     FROM open_quarantine
-    WHERE open_quarantine.posted_on IS NULL OR open_quarantine.posted_on BETWEEN $window_start AND $as_of
+    WHERE
+        open_quarantine.posted_on IS NULL
+        OR (
+            open_quarantine.posted_on <= $as_of
+            AND (
+                open_quarantine.posted_on >= $window_start
+                OR coalesce(open_quarantine.activity_until >= $window_start, TRUE)
+            )
+        )
 )
 
 SELECT

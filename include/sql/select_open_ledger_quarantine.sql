@@ -4,11 +4,18 @@
 -- Writes: nothing, is the relation open_quarantine
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- activity_until: the last day on which the row may speak of activity; NULL where nobody can tell. A transaction speaks
+-- of no later day than its posting; an export may be declared before the goods leave.
 SELECT
     quarantine.dataset,
     quarantine.row_key,
     quarantine.bn15,
     quarantine.posted_on,
+    CASE
+        WHEN quarantine.dataset = 'transactions' THEN quarantine.posted_on
+        ELSE iso_day(json_extract_string(quarantine.row_json, '$.exported_on'))
+    END AS activity_until,
     quarantine.reason
 FROM quarantine
 ANTI JOIN quarantine_released

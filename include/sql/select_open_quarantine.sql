@@ -24,6 +24,12 @@ SELECT
     entered.status,
     entered.amount_cents,
     entered.posted_on,
+    coalesce(
+        json_extract_string(entered.row_json, '$.posted_on'), json_extract_string(entered.row_json, '$.reported_on')
+    ) AS posted_text,
+    coalesce(
+        json_extract_string(entered.row_json, '$.activity_on'), json_extract_string(entered.row_json, '$.exported_on')
+    ) AS activity_text,
     entered.reason,
     entered.replaces_published,
     entered.period AS quarantined_in

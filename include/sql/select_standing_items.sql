@@ -33,6 +33,8 @@ SELECT
     published.kind,
     published.status,
     published.amount_cents,
+    CAST(published.posted_on AS VARCHAR) AS posted_text,
+    CAST(published.activity_on AS VARCHAR) AS activity_text,
     TRUE AS is_valid
 FROM published
 LEFT JOIN republished
@@ -50,5 +52,7 @@ SELECT
     open_quarantine.kind,
     open_quarantine.status,
     coalesce(open_quarantine.amount_cents, 0) AS amount_cents,
+    open_quarantine.posted_text,
+    open_quarantine.activity_text,
     FALSE AS is_valid
 FROM open_quarantine

@@ -78,7 +78,6 @@ def test_a_converted_account_goes_on_in_its_new_type(register: Register, bn15: s
 def test_every_other_column_of_the_version_is_carried_over(register: Register) -> None:
     carried = {
         "operating_name": "Doing business",
-        "reinstated_on": date(2008, 1, 1),
         "closed_on": date(2007, 1, 1),
         "hold_reason": "appeal",
         "hold_until": AS_OF - DAY,
