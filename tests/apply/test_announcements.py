@@ -15,8 +15,9 @@ from include.apply import apply_plan
 from include.carm.period import Period
 from include.decide import publish_decisions
 from include.operations_plan_tables import CLOSURE_ANNOUNCEMENTS
+from include.reinstate import undo_plan
 from tests.decide.accounts import AS_OF, account_facts, an_account, bn15_of
-from tests.decide.month import ACCOUNTS, DECEMBER, Register, month_of
+from tests.decide.month import ACCOUNTS, AFTER_DECEMBER, DECEMBER, Register, month_of
 from tests.decide.oracle import Account
 
 DORMANT = an_account()
@@ -164,3 +165,24 @@ def test_another_plan_of_the_month_announces_it_once(register: Register) -> None
     assert first != second["plan_hash"]
     assert 3 == second["announced"]
     assert [(bn15, "2021-12", None) for bn15 in (FIRST, SECOND, THIRD)] == announcements(register)
+
+
+def test_a_closure_that_waits_to_be_applied_falls_with_its_announcement(register: Register) -> None:
+    world = [DORMANT, DORMANT, ACTIVE]
+    run(register, DECEMBER)
+    run(register, JANUARY, world)
+    register.seal_facts(account_facts(world), FEBRUARY)
+    publish_decisions(register.ws, month_of(FEBRUARY))
+    waiting = register.record_plan(month_of(FEBRUARY), "ready")
+    announced = register.plans()[0]["plan_hash"]
+    undo_plan(
+        register.ws, announced, reason="a slip", effective_on=AFTER_DECEMBER, recorded_by="clerk", run_id="by hand"
+    )
+    before = register.versions()
+
+    result = apply_plan(register.ws, month_of(FEBRUARY), waiting)
+
+    assert (result["applied"], result["dropped"]) == (0, 2)
+    moved = [json.loads(row["evidence"])["moved"] for row in register.journal() if row["plan_hash"] == waiting]
+    assert moved == ["announcement_withdrawn"] * 2
+    assert before == register.versions()

@@ -290,3 +290,19 @@ def test_the_journal_of_another_plan_is_not_in_the_file(register: Register) -> N
     apply_plan(register.ws, month_of(), plan_hash)
     assert 4 == len(read_change_file(path))
     assert AFTER_DECEMBER.isoformat() in path.read_text()
+
+
+def test_a_change_is_handed_over_once_whichever_plan_has_it(register: Register) -> None:
+    first, _ = hand_over(register)
+    register.seal_facts(account_facts([DORMANT, ACTIVE, DORMANT, DORMANT, DORMANT]))
+    second = plan(register)
+    assert second != first
+    result = apply_plan(register.ws, month_of(), second)
+    # Only the account that no file has yet.
+    assert (result["handed_over"], result["dropped"]) == (1, 3)
+    moved = {
+        row["bn15"]: json.loads(row["evidence"])["moved"]
+        for row in register.journal()
+        if row["plan_hash"] == second and row["outcome"] == "dropped"
+    }
+    assert moved == dict.fromkeys((CLOSED, NOT_DONE, MISSING), "handed_over_before")

@@ -84,7 +84,9 @@ def test_two_months_at_once_are_applied_one_after_the_other_or_the_earlier_is_re
 # Approvals.
 
 
-def answer(register: Register, plan_hash: str, decision: str = "approved", number: int = 1, by: str = "ben") -> None:
+def answer(
+    register: Register, plan_hash: str, decision: str = "approved", number: int = 1, by: str = "colleague"
+) -> None:
     values = {
         "approval_no": number,
         "plan_hash": plan_hash,
@@ -97,7 +99,7 @@ def answer(register: Register, plan_hash: str, decision: str = "approved", numbe
     register.change(insert(APPROVALS).values(**values))
 
 
-def held(register: Register, maker: str = "ada") -> str:
+def held(register: Register, maker: str = "clerk") -> str:
     plan_hash = plan(register, state="held")
     register.change(update(PLANS).values(approval="needed"))
     register.change(insert(PLAN_MAKERS).values(plan_hash=plan_hash, run_id="run-1", maker=maker))
@@ -112,7 +114,7 @@ def test_a_held_plan_is_applied_once_it_is_approved_and_the_journal_says_by_whom
     answer(register, plan_hash)
     result = apply_plan(register.ws, month_of(run_id="run-9"), plan_hash)
     assert ("applied", 3) == (result["state"], result["applied"])
-    assert {("ben", "run-9")} == {(row["approved_by"], row["run_id"]) for row in register.journal()}
+    assert {("colleague", "run-9")} == {(row["approved_by"], row["run_id"]) for row in register.journal()}
 
 
 def test_a_plan_that_needs_nobody_has_no_approver(register: Register) -> None:
@@ -136,7 +138,7 @@ def test_an_approval_is_of_one_hash(register: Register) -> None:
     assert "held" == apply_plan(register.ws, month_of(), plan_hash)["state"]
 
 
-@pytest.mark.parametrize("maker", ["ben", " Ben", "unknown"])
+@pytest.mark.parametrize("maker", ["colleague", " Colleague", "unknown"])
 def test_an_approval_counts_no_longer_when_its_giver_or_a_stranger_made_the_plan_again(
     register: Register, maker: str
 ) -> None:
@@ -176,10 +178,10 @@ def test_an_apply_is_a_link_of_the_audit_chain_with_the_hash_of_its_journal(regi
     with register.ws.operations.connect() as connection:
         (link,) = [link for link in read_links(connection) if link.event == "apply"]
         journal = journal_sha256(connection, plan_hash)
-    facts = {"plan_hash": plan_hash, "run_id": "run-9", "approved_by": "ben", "journal_sha256": journal}
+    facts = {"plan_hash": plan_hash, "run_id": "run-9", "approved_by": "colleague", "journal_sha256": journal}
     counts = {"applied": 3, "announced": 0, "handed_over": 0, "dropped": 0}
     assert (plan_hash, facts | counts) == (link.subject, json.loads(link.facts))
-    for column, value in (("evidence", "{}"), ("approved_by", "eve"), ("outcome", "dropped")):
+    for column, value in (("evidence", "{}"), ("approved_by", "intruder"), ("outcome", "dropped")):
         register.change(update(ACCOUNT_CHANGES).values({column: value}))
         with register.ws.operations.connect() as connection:
             tampered = journal_sha256(connection, plan_hash)

@@ -29,7 +29,7 @@ def spaced(bn15: str) -> str:
 
 
 def hold(world: LedgerWorld, bn15: str, until: date | None) -> None:
-    record_hold(world.ws, bn15, until=until, reason="an appeal", recorded_by="ada")
+    record_hold(world.ws, bn15, until=until, reason="an appeal", recorded_by="clerk")
 
 
 def of(bn15: str) -> Any:
@@ -80,6 +80,32 @@ MOVES: dict[str, tuple[Callable[[LedgerWorld, str], None], str | None]] = {
         ),
         "recorded_since",
     ),
+    "another day of activity in place": (
+        lambda world, bn15: world.execute(
+            update(TRANSACTIONS).where(of(bn15), TRANSACTIONS.c.kind == "B3").values(activity_on=date(2012, 2, 28))
+        ),
+        "recorded_since",
+    ),
+    "a row exchanged for one of the same amount, posted since": (
+        lambda world, bn15: world.execute(
+            update(TRANSACTIONS)
+            .where(of(bn15), TRANSACTIONS.c.kind == "B3")
+            .values(transaction_id=f"new-{bn15}", posted_on=AS_OF)
+        ),
+        "recorded_since",
+    ),
+    "another day of opening in place": (
+        lambda world, bn15: world.execute(
+            update(ACCOUNTS).where(ACCOUNTS.c.bn15 == bn15).values(opened_on=date(2021, 6, 1))
+        ),
+        "another_version",
+    ),
+    "reinstated in place": (
+        lambda world, bn15: world.execute(
+            update(ACCOUNTS).where(ACCOUNTS.c.bn15 == bn15).values(reinstated_on=date(2021, 6, 1))
+        ),
+        "another_version",
+    ),
     "a row that is gone": (
         lambda world, bn15: world.execute(delete(TRANSACTIONS).where(of(bn15), TRANSACTIONS.c.kind == "PMT")),
         "recorded_since",
@@ -123,7 +149,7 @@ MOVES: dict[str, tuple[Callable[[LedgerWorld, str], None], str | None]] = {
     "a hold of a person that was lifted": (
         lambda world, bn15: (
             hold(world, bn15, None),
-            lift_hold(world.ws, bn15, reason="withdrawn", recorded_by="ada"),
+            lift_hold(world.ws, bn15, reason="withdrawn", recorded_by="clerk"),
         ),
         None,
     ),
@@ -136,7 +162,7 @@ MOVES: dict[str, tuple[Callable[[LedgerWorld, str], None], str | None]] = {
                 reason="an appeal",
                 known_from="2022-01",
                 lifted_from="2022-02",
-                recorded_by="ada",
+                recorded_by="clerk",
             )
         ),
         "on_hold",

@@ -34,7 +34,7 @@ def make(register: Register, accounts: list[Any], **changes: Any) -> str:
     month = month_of(**changes)
     register.fill(accounts, Period.parse(month["period"]))
     publish_decisions(register.ws, month)
-    plan_hash: str = publish_plan(register.ws, month, makers=("ada",))["plan_hash"]
+    plan_hash: str = publish_plan(register.ws, month, makers=("clerk",))["plan_hash"]
     return plan_hash
 
 
@@ -95,14 +95,14 @@ def test_a_plan_is_shown_with_who_made_it_what_limits_it_and_what_became_of_it(r
     plan_hash = make(register, [DORMANT] * 10 + [ACTIVE] * 50)
     apply_plan(register.ws, month_of(), plan_hash)
     plan = show_plan(register.ws, plan_hash)
-    assert (["ada"], None, {"applied": 10}, []) == (
+    assert (["clerk"], None, {"applied": 10}, []) == (
         plan["makers"],
         plan["approved_by"],
         plan["outcomes"],
         plan["answers"],
     )
     text = "\n".join(plan_lines(plan))
-    for told in (plan_hash, "Made by: ada", "What became of its changes: applied 10", "first_run_max_share", "60"):
+    for told in (plan_hash, "Made by: clerk", "What became of its changes: applied 10", "first_run_max_share", "60"):
         assert told in text
     assert bn15_of(0) not in text
 

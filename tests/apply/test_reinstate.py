@@ -51,12 +51,12 @@ def apply(register: Register, **changes: Any) -> str:
 
 
 def reinstate(register: Register, bn15: str, effective_on: date = AFTER_DECEMBER, **others: Any) -> dict[str, Any]:
-    arguments = {"reason": "the client called", "recorded_by": "ada", "run_id": "by hand"} | others
+    arguments = {"reason": "the client called", "recorded_by": "clerk", "run_id": "by hand"} | others
     return reinstate_account(register.ws, bn15, effective_on=effective_on, **arguments)
 
 
 def undo(register: Register, plan_hash: str, effective_on: date = AFTER_DECEMBER) -> dict[str, Any]:
-    arguments = {"reason": "a broken feed", "recorded_by": "ada", "run_id": "by hand"}
+    arguments = {"reason": "a broken feed", "recorded_by": "clerk", "run_id": "by hand"}
     return undo_plan(register.ws, plan_hash, effective_on=effective_on, **arguments)
 
 
@@ -151,7 +151,7 @@ def test_it_is_on_record_with_its_reason_and_a_link_of_the_audit_chain(register:
         "known_from": "0001-01",
         "old_version": '{"status": "closed", "valid_from": "2021-12-25"}',
         "new_version": '{"reinstated_on": "2021-12-26", "status": "open", "valid_from": "2021-12-26"}',
-        "recorded_by": "ada",
+        "recorded_by": "clerk",
         "run_id": "by hand",
     } == row
     with register.ws.operations.connect() as connection:
@@ -168,7 +168,7 @@ def test_it_is_on_record_with_its_reason_and_a_link_of_the_audit_chain(register:
                 "reason": "the client called",
                 "effective_on": "2021-12-26",
                 "known_from": "0001-01",
-                "recorded_by": "ada",
+                "recorded_by": "clerk",
                 "run_id": "by hand",
             },
         )

@@ -23,7 +23,7 @@ from tests.decide.month import DECEMBER, Register, month_of
 ACCOUNTS = 4
 DAY = timedelta(days=1)
 WORLD = [an_account(), an_account(program_type="dual"), an_account(program_type="exporter"), an_account()]
-BY_HAND = {"reason": "a test", "recorded_by": "ada", "run_id": "by hand"}
+BY_HAND = {"reason": "a test", "recorded_by": "clerk", "run_id": "by hand"}
 
 # What each account was seen to do in a month: with nothing it is closed, else perhaps converted.
 months = st.tuples(

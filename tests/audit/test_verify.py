@@ -201,7 +201,7 @@ def test_a_seal_that_counts_other_rows_is_named(made: Workspace) -> None:
 def test_one_row_of_the_journal_is_named_by_the_link(made: Workspace) -> None:
     change = next(row for row in rows_of(made, ACCOUNT_CHANGES) if row["period"] == FIRST)
     this = (ACCOUNT_CHANGES.c.plan_hash == change["plan_hash"]) & (ACCOUNT_CHANGES.c.bn15 == change["bn15"])
-    with changed(made, ACCOUNT_CHANGES, update(ACCOUNT_CHANGES).where(this).values(approved_by="eve")):
+    with changed(made, ACCOUNT_CHANGES, update(ACCOUNT_CHANGES).where(this).values(approved_by="intruder")):
         line = said(made)
     assert line.startswith(f"carm_account_changes: the rows of plan {plan_of(made, FIRST)} are not what link ")
     assert change["bn15"] not in line

@@ -181,7 +181,7 @@ def test_a_chain_that_was_hashed_anew_is_told_by_the_head_that_was_printed(ws: W
     before = rows_of(ws, AUDIT_CHAIN)
 
     def rename(event: str, facts: dict[str, Any]) -> dict[str, Any]:
-        return facts | {"decided_by": "eve"} if event == "approval" else facts
+        return facts | {"decided_by": "intruder"} if event == "approval" else facts
 
     with write_transaction(ws.operations) as connection:
         connection.execute(delete(AUDIT_CHAIN))
@@ -258,7 +258,7 @@ def test_a_plan_that_was_undone_is_told_by_the_chain(ws: Workspace) -> None:
             row = REINSTATEMENTS.c.plan_hash == january["plan_hash"]
             first = select(REINSTATEMENTS.c.reinstatement_no).where(row).limit(1).scalar_subquery()
             this = REINSTATEMENTS.c.reinstatement_no == first
-            with changed(ws, REINSTATEMENTS, update(REINSTATEMENTS).where(this).values(recorded_by="eve")):
+            with changed(ws, REINSTATEMENTS, update(REINSTATEMENTS).where(this).values(recorded_by="intruder")):
                 assert REINSTATEMENTS.name in str(fault(ws))
     finally:
         with write_transaction(ws.operations) as connection:

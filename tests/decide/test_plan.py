@@ -200,11 +200,11 @@ def makers(register: Register, plan_hash: str) -> list[tuple[str, str]]:
 
 def test_everyone_who_stands_behind_a_run_that_made_the_plan_is_a_maker_of_it(register: Register) -> None:
     publish_decisions(register.ws, month_of())
-    made = publish_plan(register.ws, month_of(), makers=("ada", "ben"))
-    publish_plan(register.ws, month_of(), makers=("ada",))
+    made = publish_plan(register.ws, month_of(), makers=("clerk", "colleague"))
+    publish_plan(register.ws, month_of(), makers=("clerk",))
     publish_plan(register.ws, month_of(run_id="run-2"), makers=("schedule",))
     publish_plan(register.ws, month_of(run_id="run-3", effects="shadow"), makers=())
-    expected = [("run-1", "ada"), ("run-1", "ben"), ("run-2", "schedule"), ("run-3", "unknown")]
+    expected = [("run-1", "clerk"), ("run-1", "colleague"), ("run-2", "schedule"), ("run-3", "unknown")]
     assert expected == makers(register, made["plan_hash"])
 
 

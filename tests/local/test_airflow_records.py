@@ -40,7 +40,9 @@ def a_run(**changes: Any) -> dict[str, Any]:
     return {**facts, "triggering_user_name": "analyst", **changes}
 
 
-def an_event(event: str, owner: str | None = "carl", run_id: str | None = RUN_ID, **asked_for: Any) -> dict[str, Any]:
+def an_event(
+    event: str, owner: str | None = "reviewer", run_id: str | None = RUN_ID, **asked_for: Any
+) -> dict[str, Any]:
     return {"event": event, "owner": owner, "run_id": run_id, "extra": json.dumps({"method": "POST", **asked_for})}
 
 
@@ -111,7 +113,7 @@ def test_a_run_that_airflow_does_not_know_has_an_unknown_maker(airflow, records)
     ids=lambda event: event["event"],
 )
 def test_who_reached_into_the_run_is_a_maker_too(airflow, records, event):
-    assert makers(airflow, records, event) == ("analyst", "carl")
+    assert makers(airflow, records, event) == ("analyst", "reviewer")
 
 
 @pytest.mark.parametrize(
@@ -144,10 +146,10 @@ def test_a_request_without_a_user_is_of_somebody_unknown(airflow, records):
 
 def test_a_scheduled_run_that_somebody_cleared_is_that_persons(airflow, records):
     run = {"triggered_by": "timetable", "run_type": "scheduled", "triggering_user_name": None}
-    assert makers(airflow, records, an_event("clear_dag_run"), **run) == ("carl",)
+    assert makers(airflow, records, an_event("clear_dag_run"), **run) == ("reviewer",)
 
 
-@pytest.mark.parametrize(("owner", "expected"), [("analyst", ("analyst",)), ("carl", ("carl", "unknown"))])
+@pytest.mark.parametrize(("owner", "expected"), [("analyst", ("analyst",)), ("reviewer", ("reviewer", "unknown"))])
 def test_a_backfill_is_of_the_user_whose_request_made_it(airflow, records, owner, expected):
     event = an_event("create_backfill", owner=owner, run_id=None)
     assert makers(airflow, records, event, triggered_by="backfill", run_type="backfill") == expected
@@ -158,9 +160,9 @@ def test_a_backfill_is_of_the_user_whose_request_made_it(airflow, records, owner
     [
         (0, (), ("analyst",)),
         (1, (), ("analyst", "unknown")),
-        (1, (an_event("clear_dag_run"),), ("analyst", "carl")),
-        (2, (an_event("clear_dag_run"),), ("analyst", "carl", "unknown")),
-        (1, (an_event("update_xcom_entry"),), ("analyst", "carl", "unknown")),  # this cleared nothing
+        (1, (an_event("clear_dag_run"),), ("analyst", "reviewer")),
+        (2, (an_event("clear_dag_run"),), ("analyst", "reviewer", "unknown")),
+        (1, (an_event("update_xcom_entry"),), ("analyst", "reviewer", "unknown")),  # this cleared nothing
     ],
 )
 def test_a_clearing_that_the_log_does_not_show_was_somebodys(airflow, records, clear_number, events, expected):
@@ -187,12 +189,12 @@ def test_the_log_is_asked_for_the_run_and_for_what_came_after_it_began(airflow, 
                 200,
                 {
                     "response_received": True,
-                    "responded_by_user": {"id": "7", "name": "carl"},
+                    "responded_by_user": {"id": "7", "name": "reviewer"},
                     "responded_at": "2022-01-04T15:02:11Z",
                     "chosen_options": ["Approve"],
                 },
             ),
-            Answer("Approve", "carl", "2022-01-04T15:02:11Z"),
+            Answer("Approve", "reviewer", "2022-01-04T15:02:11Z"),
         ),
         ((200, {"response_received": False, "responded_by_user": None}), None),
         # A default that Airflow put there when the time was up is nobody's answer.
