@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from include.carm.errors import DataError
 from include.carm.period import Period
@@ -153,6 +153,12 @@ def test_a_file_that_is_gone_is_named(made: Workspace) -> None:
 def test_decisions_that_were_replaced_with_their_seal_are_not_the_plans(made: Workspace, tmp_path: Path) -> None:
     with resealed(made, "account_decisions", with_value("balance_cents", 7), tmp_path / "other.parquet"):
         assert f"are not in the data folder: somebody replaced account_decisions of {FIRST}" in said(made)
+
+
+def test_decisions_of_an_issued_month_that_are_no_longer_sealed_are_named(made: Workspace) -> None:
+    this = (COVERAGE.c.area == "lake") & (COVERAGE.c.dataset == "account_decisions") & (COVERAGE.c.period == FIRST)
+    with changed(made, COVERAGE, delete(COVERAGE).where(this)):
+        assert said(made).startswith(f"account_decisions of {FIRST} are no longer sealed as the file that link ")
 
 
 def test_statements_that_were_replaced_with_their_seal_are_not_those_that_were_issued(
