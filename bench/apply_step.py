@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, insert, literal, select, update
 
-from bench.measure import Measurement, Profile
+from bench.measure import Measurement, Profile, seconds_of
 from include.activity import publish_activity
 from include.apply import apply_plan
 from include.carm.business_number import bn9_with_check_digit
@@ -60,20 +59,14 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
             floor_seconds: list[float] = []
             for _ in range(min(rounds, 2)):
                 applied = replace(ws, source_url=(copy := copies()), apply_url=copy)
-                seconds.append(_seconds(partial(apply_plan, applied, month, month["plan_hash"])))
+                seconds.append(seconds_of(partial(apply_plan, applied, month, month["plan_hash"])))
                 with applied.operations.connect() as connection:
                     journal = [dict(row) for row in connection.execute(select(ACCOUNT_CHANGES)).mappings()]
                 bare = replace(ws, source_url=(copy := copies()), apply_url=copy)
-                floor_seconds.append(_seconds(partial(_write_bare, bare, journal)))
+                floor_seconds.append(seconds_of(partial(_write_bare, bare, journal)))
         stage = f"apply {profile.changes:,} closures, {name}"
         found.append(Measurement(stage, min(seconds), "the same rows written bare", min(floor_seconds), None))
     return found
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 # The databases, each with a way to copy it.

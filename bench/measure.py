@@ -46,12 +46,17 @@ class Measurement:
         return self.target is not None and self.ratio > self.target
 
 
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long the work took."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def fastest_in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
     """The least seconds that each work took. In turns, so that a slow minute of the machine falls on all of them."""
     seconds: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for position, work in enumerate(works):
-            start = time.perf_counter()
-            work()
-            seconds[position].append(time.perf_counter() - start)
+            seconds[position].append(seconds_of(work))
     return [min(found) for found in seconds]

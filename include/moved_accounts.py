@@ -100,7 +100,7 @@ def _read_person_holds(connection: Connection, plan: Row[Any]) -> pa.Table:
             or_(HOLDS.c.lifted_from.is_(None), HOLDS.c.lifted_from > plan.period),
         )
     )
-    return pa.table({"bn15": pa.array(connection.execute(query).scalars().all(), pa.string())})
+    return _read_numbers(connection, query)
 
 
 def _read_announcements(connection: Connection) -> pa.Table:
@@ -115,6 +115,10 @@ def _read_handed_over(connection: Connection, plan: Row[Any]) -> pa.Table:
     """The accounts that another plan handed over to the register, which has not answered yet."""
     change = ACCOUNT_CHANGES.c
     query = select(change.bn15).distinct().where(change.outcome == "handed_over", change.plan_hash != plan.plan_hash)
+    return _read_numbers(connection, query)
+
+
+def _read_numbers(connection: Connection, query: sa.Select[tuple[str]]) -> pa.Table:
     return pa.table({"bn15": pa.array(connection.execute(query).scalars().all(), pa.string())})
 
 

@@ -72,14 +72,14 @@ def verify_plans(ws: Workspace, chain: Chain, up_to: Period | None) -> Proof:
         _verify_hash(ws, link, facts, found)
         proof.hashed += 1
         area = _area_of_record(ws, facts)
+        if area is not None:
+            _decide_again(ws, ws.lake(area), link, facts, proof, is_issued=facts["period"] in issued)
         # Before its issue a month may have been extracted anew, which takes the seals of what rests on it.
-        if area is None and facts["period"] in issued and newest[facts["period"]] == link.link_no:
+        elif facts["period"] in issued and newest[facts["period"]] == link.link_no:
             raise DataError(
                 f"account_decisions of {facts['period']} are no longer sealed as the file that {describe_link(link)} "
                 "tells of: restore the lake and the database from a backup"
             )
-        if area is not None:
-            _decide_again(ws, ws.lake(area), link, facts, proof, is_issued=facts["period"] in issued)
     return proof
 
 

@@ -34,13 +34,20 @@ def register(tmp_path: Path, database_url: str) -> Register:
     return register
 
 
-def run(register: Register, period: Period, accounts: list[Account] | None = None, **others: Any) -> dict[str, Any]:
-    """Decide a month about ``accounts`` as they are, and apply its plan."""
+def plan(
+    register: Register, period: Period, accounts: list[Account] | None = None, **others: Any
+) -> tuple[dict[str, str], str]:
+    """Decide a month about ``accounts`` as they are; returns the month, and the hash of the plan that waits."""
     month = month_of(period, **others)
     if accounts is not None:
         register.seal_facts(account_facts(accounts), period)
     publish_decisions(register.ws, month)
-    return apply_plan(register.ws, month, register.record_plan(month, "ready"))
+    return month, register.record_plan(month, "ready")
+
+
+def run(register: Register, period: Period, accounts: list[Account] | None = None, **others: Any) -> dict[str, Any]:
+    """The same, and the plan is applied."""
+    return apply_plan(register.ws, *plan(register, period, accounts, **others))
 
 
 def announcements(register: Register) -> list[tuple[Any, ...]]:
@@ -123,10 +130,9 @@ def test_an_account_that_is_not_open_any_more_has_no_announcement(register: Regi
 
 
 def test_a_candidate_that_moved_is_not_told(register: Register) -> None:
-    publish_decisions(register.ws, month_of())
-    plan_hash = register.record_plan(month_of(), "ready")
+    waiting = plan(register, DECEMBER)
     register.change(update(ACCOUNTS).where(ACCOUNTS.c.bn15 == FIRST).values(hold_reason="appeal"))
-    result = apply_plan(register.ws, month_of(), plan_hash)
+    result = apply_plan(register.ws, *waiting)
     assert (1, 1) == (result["announced"], result["dropped"])
     assert [(SECOND, "2021-12", None)] == announcements(register)
 
@@ -135,11 +141,9 @@ def test_a_closure_that_is_dropped_stays_announced(register: Register) -> None:
     world = [DORMANT, DORMANT, ACTIVE]
     run(register, DECEMBER)
     run(register, JANUARY, world)
-    register.seal_facts(account_facts(world), FEBRUARY)
-    publish_decisions(register.ws, month_of(FEBRUARY))
-    plan_hash = register.record_plan(month_of(FEBRUARY), "ready")
+    waiting = plan(register, FEBRUARY, world)
     register.change(update(ACCOUNTS).where(ACCOUNTS.c.bn15 == FIRST).values(hold_reason="appeal"))
-    result = apply_plan(register.ws, month_of(FEBRUARY), plan_hash)
+    result = apply_plan(register.ws, *waiting)
     assert (1, 1) == (result["applied"], result["dropped"])
     assert [(FIRST, "2021-12", None), (SECOND, "2021-12", "2022-02")] == announcements(register)
 
@@ -171,16 +175,14 @@ def test_a_closure_that_waits_to_be_applied_falls_with_its_announcement(register
     world = [DORMANT, DORMANT, ACTIVE]
     run(register, DECEMBER)
     run(register, JANUARY, world)
-    register.seal_facts(account_facts(world), FEBRUARY)
-    publish_decisions(register.ws, month_of(FEBRUARY))
-    waiting = register.record_plan(month_of(FEBRUARY), "ready")
+    month, waiting = plan(register, FEBRUARY, world)
     announced = register.plans()[0]["plan_hash"]
     undo_plan(
         register.ws, announced, reason="a slip", effective_on=AFTER_DECEMBER, recorded_by="clerk", run_id="by hand"
     )
     before = register.versions()
 
-    result = apply_plan(register.ws, month_of(FEBRUARY), waiting)
+    result = apply_plan(register.ws, month, waiting)
 
     assert (result["applied"], result["dropped"]) == (0, 2)
     moved = [json.loads(row["evidence"])["moved"] for row in register.journal() if row["plan_hash"] == waiting]

@@ -93,7 +93,7 @@ def answer(
         "decision": decision,
         "decided_by": by,
         "decided_at": "2021-12-27T09:00:00+00:00",
-        "asked_by": "cleo",
+        "asked_by": "requester",
         "run_id": "asked",
     }
     register.change(insert(APPROVALS).values(**values))
