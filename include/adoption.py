@@ -9,7 +9,7 @@ from sqlalchemy import select
 from include.audit import append_link
 from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS
-from include.statement_registry import issue_facts
+from include.statement_registry import issue_facts, tell_seals
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -29,3 +29,4 @@ def adopt_first_release(connection: Connection) -> None:
         append_link(connection, "adoption", "first release", {"plans": plans})
     for period in months:
         append_link(connection, "issue", period, issue_facts(connection, period))
+        tell_seals(connection, period)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import and_, delete, exists, insert, select, update
 
 from include import engine
+from include.audit import digest_rows
 from include.carm.period import Period
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS
 
@@ -60,6 +61,12 @@ def _find_lapsed(ws: Workspace, connection: Connection, plan: Row[Any]) -> list[
         engine.register(con, "account_decisions", [decisions])
         engine.register(con, "announced", pa.table({"bn15": pa.array(numbers, pa.string())}))
         return [str(bn15) for bn15 in engine.run_table(con, "select_lapsed_announcements").column("bn15").to_pylist()]
+
+
+def announcements_sha256(connection: Connection) -> str:
+    """SHA-256 over all announcements, as :func:`include.audit.digest_rows` hashes rows."""
+    told = CLOSURE_ANNOUNCEMENTS.c
+    return digest_rows(connection, select(CLOSURE_ANNOUNCEMENTS).order_by(told.bn15, told.announced_in))
 
 
 def withdraw_announcements(connection: Connection, plan_hash: str) -> int:

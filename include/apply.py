@@ -15,7 +15,7 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, and_, case, exists, func, insert, literal, or_, select, update
 
 from include import engine
-from include.announcements import record_announcements
+from include.announcements import announcements_sha256, record_announcements
 from include.approvals import approver_of, makers_of
 from include.audit import append_link
 from include.carm.errors import DataError, Refused
@@ -76,6 +76,7 @@ def apply_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[
         counts = _finish(connection, plan, done=done, run_id=month["run_id"])
         facts = {"plan_hash": plan_hash, "run_id": month["run_id"], "approved_by": approved_by, **counts}
         facts["journal_sha256"] = journal_sha256(connection, plan_hash)
+        facts["announcements_sha256"] = announcements_sha256(connection)
         if register is None:
             facts["change_file_sha256"] = change_file_sha256(connection, plan_hash)
         append_link(connection, "apply", plan_hash, facts)

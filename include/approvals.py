@@ -48,6 +48,16 @@ def makers_of(connection: Connection, plan_hash: str) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(query).scalars())) or (UNKNOWN,)
 
 
+def record_makers(connection: Connection, plan_hash: str, run_id: str, makers: Iterable[str]) -> None:
+    """Add who stands behind a run that built the plan, with a link of the audit chain that tells all of that run.
+
+    Nobody is ever taken from the list: whoever built the plan once, made it.
+    """
+    of_run = (PLAN_MAKERS.c.plan_hash == plan_hash) & (PLAN_MAKERS.c.run_id == run_id)
+    known = set(connection.execute(select(PLAN_MAKERS.c.maker).where(of_run)).scalars())
+    _write_makers(connection, plan_hash, run_id, known, known | (set(makers) or {UNKNOWN}))
+
+
 def renew_makers(ws: Workspace, plan_hash: str, ask: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
     """Ask once more who stands behind each run that built the plan, for somebody may have cleared one since.
 
@@ -61,12 +71,19 @@ def renew_makers(ws: Workspace, plan_hash: str, ask: Callable[[str], Iterable[st
     with write_transaction(ws.operations) as connection:
         for run_id, now in found.items():
             of_run = of_plan & (PLAN_MAKERS.c.run_id == run_id)
-            known = set(connection.execute(select(PLAN_MAKERS.c.maker).where(of_run)).scalars()) - {UNKNOWN}
-            makers = (known | now) - {SCHEDULE} or {SCHEDULE}
-            connection.execute(delete(PLAN_MAKERS).where(of_run))
-            rows = [{"plan_hash": plan_hash, "run_id": run_id, "maker": maker} for maker in sorted(makers)]
-            connection.execute(insert(PLAN_MAKERS), rows)
+            known = set(connection.execute(select(PLAN_MAKERS.c.maker).where(of_run)).scalars())
+            makers = ((known - {UNKNOWN}) | now) - {SCHEDULE} or {SCHEDULE}
+            _write_makers(connection, plan_hash, run_id, known, makers)
         return makers_of(connection, plan_hash)
+
+
+def _write_makers(connection: Connection, plan_hash: str, run_id: str, known: set[str], makers: set[str]) -> None:
+    if makers == known:
+        return
+    connection.execute(delete(PLAN_MAKERS).where(PLAN_MAKERS.c.plan_hash == plan_hash, PLAN_MAKERS.c.run_id == run_id))
+    rows = [{"plan_hash": plan_hash, "run_id": run_id, "maker": maker} for maker in sorted(makers)]
+    connection.execute(insert(PLAN_MAKERS), rows)
+    append_link(connection, "makers", plan_hash, {"run_id": run_id, "makers": sorted(makers)})
 
 
 # --- The answer -------------------------------------------------------------------------------------------------

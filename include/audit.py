@@ -67,6 +67,12 @@ def read_links(connection: Connection) -> Iterator[Link]:
         yield Link(row.link_no, row.event, row.subject, row.facts, row.previous_sha256, row.sha256)
 
 
+def facts_told(connection: Connection, event: str, subject: str) -> list[dict[str, Any]]:
+    """What the links of this event and subject tell, the newest first."""
+    query = select(AUDIT_CHAIN.c.facts).where(AUDIT_CHAIN.c.event == event, AUDIT_CHAIN.c.subject == subject)
+    return [json.loads(text) for text in connection.execute(query.order_by(AUDIT_CHAIN.c.link_no.desc())).scalars()]
+
+
 def chain_head(connection: Connection) -> str | None:
     """The hash of the last link, or None while nothing was recorded."""
     query = select(AUDIT_CHAIN.c.sha256).order_by(AUDIT_CHAIN.c.link_no.desc()).limit(1)

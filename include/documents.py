@@ -94,6 +94,17 @@ def read_sums(path: Path) -> Iterator[tuple[str, str]]:
         yield name, digest
 
 
+def read_documents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every document in a pack, in its order. Raises ``DataError`` for a broken pack."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename != SUMS_NAME:
+                    yield member.filename, archive.read(member)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _broken(path) from error
+
+
 def read_document(folder: Path, name: str, pattern: str = "*.zip") -> bytes | None:
     """One document out of the packs of ``folder``; None where none of them has it.
 

@@ -150,6 +150,7 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     The summary holds counts, sums over all accounts, hashes and places, and nothing about one account. ``result`` is
     ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``.
     """
+    _tell_seals(ws, Period.parse(month["period"]))
     summary = summarise(ws, month)
     _write_summary(ws, summary)
     release_month(ws, month)
@@ -165,11 +166,18 @@ def close_again(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 
     It stays the summary of the run that made the month, with what has come of its plan since.
     """
+    _tell_seals(ws, Period.parse(month["period"]))
     before = read_summary(ws, Period.parse(month["period"]), month["area"])
     summary = summarise(ws, {**month, "run_id": before["run_id"] if before else month["run_id"]})
     _write_summary(ws, summary)
     release_month(ws, month)
     return summary
+
+
+def _tell_seals(ws: Workspace, period: Period) -> None:
+    with write_transaction(ws.operations) as connection:
+        if statement_registry.is_issued(connection, period):
+            statement_registry.tell_seals(connection, str(period))
 
 
 def _write_summary(ws: Workspace, summary: dict[str, Any]) -> None:

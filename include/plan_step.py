@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, func, insert, select, update
 
 from include import engine
-from include.approvals import makers_of
-from include.audit import append_link
+from include.approvals import record_makers
+from include.audit import append_link, facts_told
 from include.breaker import History, PastMonth, PlanSize, Size, Verdict, judge
 from include.carm.errors import DataError
 from include.carm.period import Period
@@ -22,7 +22,7 @@ from include.change_file import confirm_changes
 from include.coverage import coverage_id
 from include.database import write_transaction
 from include.decide import find_unborne, opened
-from include.operations_plan_tables import AUDIT_CHAIN, PLAN_MAKERS, PLANS
+from include.operations_plan_tables import PLANS
 from include.plan import CHANGES, LIVE_FOR_GOOD, hash_plan
 from include.program_type_rules import RuleTable
 
@@ -74,7 +74,9 @@ def publish_plan(ws: Workspace, month: Mapping[str, Any], *, makers: Collection[
         "policy_version": ws.policy.version,
     }
     decisions = next(seal.sha256 for seal in lake.seals("account_decisions") if seal.period == str(period))
-    row = _record(ws, month, values, makers=makers, decisions_sha256=decisions)
+    rules = RuleTable.load().valid_sha256(ws.calendar.as_of(period))
+    rests_on = {"decisions_sha256": decisions, "rules_sha256": rules}
+    row = _record(ws, month, values, makers=makers, rests_on=rests_on)
     return {
         "plan_hash": plan_hash,
         "state": row["state"],
@@ -127,11 +129,16 @@ def _changes(actions: Mapping[str, int]) -> int:
 
 
 def _record(
-    ws: Workspace, month: Mapping[str, Any], values: dict[str, Any], *, makers: Collection[str], decisions_sha256: str
+    ws: Workspace,
+    month: Mapping[str, Any],
+    values: dict[str, Any],
+    *,
+    makers: Collection[str],
+    rests_on: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the plan's row, or bring the one that is there up to date; returns it."""
     with write_transaction(ws.operations) as connection:
-        _record_makers(connection, values["plan_hash"], month["run_id"], makers)
+        record_makers(connection, values["plan_hash"], month["run_id"], makers)
         row = _find(connection, values)
         is_late = values["effects"] == "live" and month["area"] != "lake"
         if row is not None and (
@@ -155,7 +162,7 @@ def _record(
             connection.execute(insert(PLANS).values(**values, run_id=month["run_id"]))
         elif any(row[name] != value for name, value in values.items()):
             connection.execute(update(PLANS).where(this).values(**values, run_id=month["run_id"]))
-        _link(connection, values, decisions_sha256)
+        _link(connection, values, rests_on)
         if values["state"] in WAITING:
             _supersede(connection, values)
     return values
@@ -179,16 +186,6 @@ def _tell_settled(row: Mapping[str, Any]) -> str:
         "rejected": "a person rejected the plan",
     }
     return told.get(row["state"], "{reason}").format(**row)
-
-
-def _record_makers(connection: Connection, plan_hash: str, run_id: str, makers: Collection[str]) -> None:
-    """Add who stands behind this run. Nobody is ever taken from the list: whoever built the plan once, made it."""
-    of_run = (PLAN_MAKERS.c.plan_hash == plan_hash) & (PLAN_MAKERS.c.run_id == run_id)
-    known = set(connection.execute(select(PLAN_MAKERS.c.maker).where(of_run)).scalars())
-    missing = sorted((set(makers) or {"unknown"}) - known)
-    if missing:
-        rows = [{"plan_hash": plan_hash, "run_id": run_id, "maker": maker} for maker in missing]
-        connection.execute(insert(PLAN_MAKERS), rows)
 
 
 def _judge(ws: Workspace, connection: Connection, values: Mapping[str, Any], *, is_late: bool) -> Verdict:
@@ -259,22 +256,20 @@ def _add(month: PastMonth | None, plan: PastMonth) -> PastMonth:
     return PastMonth(month.changes + plan.changes, strata)
 
 
-def _link(connection: Connection, values: Mapping[str, Any], decisions_sha256: str) -> None:
+def _link(connection: Connection, values: Mapping[str, Any], rests_on: Mapping[str, str]) -> None:
     """Record in the audit chain the plan's whole row as it is now, unless its last link says the same."""
     row = dict(connection.execute(_this_plan(values)).mappings().one())
     told = {
         name: value for name, value in row.items() if name not in ("applied_run_id", "applied_count", "dropped_count")
     }
     told |= {name: json.loads(row[name]) for name in ("counts", "strata", "margins")}
-    told |= {"makers": list(makers_of(connection, row["plan_hash"])), "decisions_sha256": decisions_sha256}
-    facts = json.loads(json.dumps(told, default=str))
-    if _last_link(connection, facts["plan_hash"], facts["effects"]) != facts:
+    facts = json.loads(json.dumps({**told, **rests_on}, default=str))
+    if _last_told(connection, facts["plan_hash"], facts["effects"]) != facts:
         append_link(connection, "plan", facts["plan_hash"], facts)
 
 
-def _last_link(connection: Connection, plan_hash: str, effects: str) -> dict[str, Any] | None:
-    query = select(AUDIT_CHAIN.c.facts).where(AUDIT_CHAIN.c.event == "plan", AUDIT_CHAIN.c.subject == plan_hash)
-    links = [json.loads(text) for text in connection.execute(query.order_by(AUDIT_CHAIN.c.link_no.desc())).scalars()]
+def _last_told(connection: Connection, plan_hash: str, effects: str) -> dict[str, Any] | None:
+    links = facts_told(connection, "plan", plan_hash)
     return next((facts for facts in links if facts["effects"] == effects), None)
 
 
@@ -290,5 +285,5 @@ def _supersede(connection: Connection, values: Mapping[str, Any]) -> None:
         reason = f"plan {values['plan_hash'][:12]} of {values['period']} took its place"
         this = (PLANS.c.plan_hash == row["plan_hash"]) & (PLANS.c.effects == "live")
         connection.execute(update(PLANS).where(this).values(state="superseded", reason=reason))
-        if facts := _last_link(connection, row["plan_hash"], "live"):
+        if facts := _last_told(connection, row["plan_hash"], "live"):
             append_link(connection, "plan", row["plan_hash"], {**facts, "state": "superseded", "reason": reason})

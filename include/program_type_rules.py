@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import date
 from pathlib import Path
 
@@ -77,6 +78,14 @@ class RuleTable:
                 f"add its row to include/config/{RULES_FILE.name}"
             )
         return [held[cell] for cell in cells]
+
+    def valid_sha256(self, day: date) -> str:
+        """SHA-256 of the cells that hold on ``day``: the same for ever, for a rule changes by a later row.
+
+        Raises as :meth:`valid_on`.
+        """
+        cells = [[str(value) for value in astuple(rule)] for rule in self.valid_on(day)]
+        return hashlib.sha256(json.dumps(cells, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 
 def rules_relation(rules: list[Rule]) -> pa.Table:

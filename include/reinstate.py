@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, insert, literal, null, or_, select, update
 
-from include.announcements import withdraw_announcements
+from include.announcements import announcements_sha256, withdraw_announcements
 from include.audit import append_link
 from include.carm.business_number import account_key
 from include.carm.errors import DataError, Refused, UsageError
@@ -123,6 +123,7 @@ def undo_plan(
             "run_id": run_id,
             "reinstatements": [min(numbers), max(numbers)] if numbers else [],
             "reinstatements_sha256": reinstatements_sha256(connection, numbers),
+            "announcements_sha256": announcements_sha256(connection),
         }
         append_link(connection, "reinstatement", plan_hash, facts)
     return {name: facts[name] for name in ("plan_hash", "undone", "withdrawn", "left", "known_from")} | {

@@ -14,9 +14,10 @@ import pyarrow as pa
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
-from include.audit import append_link, digest_rows
+from include.audit import append_link, digest_rows, facts_told
 from include.carm.errors import Refused
 from include.carm.period import Period
+from include.operations_schema import COVERAGE
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 
 _ROWS_AN_INSERT = 5_000
@@ -101,3 +102,16 @@ def issue_facts(connection: Connection, period: str) -> dict[str, Any]:
     registry = STATEMENT_REGISTRY.c
     rows = select(STATEMENT_REGISTRY).where(registry.period == period).order_by(registry.bn15, registry.version)
     return {**month, "registry_sha256": digest_rows(connection, rows)}
+
+
+def tell_seals(connection: Connection, period: str) -> None:
+    """Tell the audit chain by which hashes the files of an issued month are sealed, unless its last link says so."""
+    query = select(COVERAGE.c.dataset, COVERAGE.c.sha256).where(
+        COVERAGE.c.area == "lake",
+        COVERAGE.c.period == period,
+        # They have a Dag of their own, which may come before the month's end or after it.
+        COVERAGE.c.dataset != "webinar_notices",
+    )
+    facts = {"seals": {row.dataset: row.sha256 for row in connection.execute(query)}}
+    if facts not in facts_told(connection, "close", period)[:1]:
+        append_link(connection, "close", period, facts)

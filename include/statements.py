@@ -7,6 +7,7 @@ the packs into place and seals the dataset ``statements``; in a live month it al
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
 from include.database import write_transaction
-from include.documents import read_document, read_sums, write_pack
+from include.documents import read_document, read_documents, read_sums, write_pack
 from include.lake import Lake, Seal, sha256_of, write_parquet
 from include.statement_page import StatementPages, template_version
 from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
@@ -148,14 +149,60 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     lake = ws.lake(area)
     if not lake.has("statements", period):
         raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
+    issued = pq.read_table(
+        lake.file("statements", period), columns=["document_sha256"], filters=[("bn15", "==", number)]
+    )
+    if not issued.num_rows:
+        raise DataError(_why_no_statement(lake, period, number))
     content = (
         read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
         if format in _PACKED
         else _read_json(lake, period, number)
     )
     if content is None:
-        raise DataError(_why_no_statement(lake, period, number))
+        raise DataError(
+            f"the {format} of {number} for {period} is not in its pack below {_pack_folder(ws, period, area)}: "
+            "restore the documents from a backup"
+        )
+    if format == "html" and hashlib.sha256(content).hexdigest() != issued.column("document_sha256")[0].as_py():
+        raise DataError(_not_the_document(ws, period, area, f"{number}.html"))
     return content
+
+
+def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) -> int:
+    """Hash every document of the area's statements anew; returns how many there are.
+
+    Raises ``DataError`` naming the first that is missing, does not belong there, or is not what its statement (for a
+    CSV, its pack) says.
+    """
+    lake, documents = ws.lake(area), 0
+    for period in (Period.parse(seal.period) for seal in lake.seals("statements")):
+        if up_to is not None and period > up_to:
+            continue
+        rows = pq.read_table(lake.file("statements", period), columns=["bn15", "document_sha256"])
+        expected = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        folder = _pack_folder(ws, period, area)
+        for pack in sorted(folder.glob("statements-*.zip")):
+            sums = dict(read_sums(pack))
+            for name, content in read_documents(pack):
+                number, _, format = name.partition(".")
+                told = expected.pop(number, None) if format == "html" else sums.get(name)
+                if hashlib.sha256(content).hexdigest() != told:
+                    raise DataError(_not_the_document(ws, period, area, name))
+                documents += 1
+        if expected:
+            raise DataError(
+                f"{len(expected):,} statements of {period} have no document in the packs below {folder}: restore the "
+                "documents from a backup"
+            )
+    return documents
+
+
+def _not_the_document(ws: Workspace, period: Period, area: str, name: str) -> str:
+    return (
+        f"{name} of {period} is not the document that was rendered: somebody changed its pack below "
+        f"{_pack_folder(ws, period, area)}; restore the documents from a backup"
+    )
 
 
 def newest_statements(ws: Workspace, area: str = "lake") -> Period:

@@ -17,12 +17,14 @@ from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
 from include.lake import Lake, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
+from include.statements import count_true_documents
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
-from include.verify_plans import note_register, verify_plans
+from include.verify_plans import AREAS, note_register, verify_plans
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from include.audit import Link
     from include.workspace import Workspace
 
 
@@ -34,53 +36,65 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
     chain is always proved whole. ``head`` is a hash that was printed earlier, or its beginning, and must be in it.
 
     Returns what was checked, in figures; ``moved``, the posting months in which the source is no longer what was
-    extracted, which the next run publishes; and ``notes``, what a person should know though nothing is wrong.
-    Raises ``DataError`` naming the first thing that is wrong.
+    extracted, which the next run publishes (looked for up to the newest month only); and ``notes``, what a person
+    should know though nothing is wrong. Raises ``DataError`` naming the first thing that is wrong.
     """
     lake = ws.lake()
-    months = [label for label in lake.periods("transactions") if period is None or label <= period]
-    if not months:
-        up_to = f" up to {period}" if period else ""
-        raise DataError(f"nothing was extracted{up_to} yet: run a month first (make run)")
-    last = months[-1]
+    extracted = lake.periods("transactions")
+    if not extracted:
+        raise DataError("nothing was extracted yet: run a month first (make run)")
+    last = period or extracted[-1]
+    if last not in extracted:
+        raise DataError(f"{last} was not extracted: there are the months {extracted[0]} to {extracted[-1]}")
+    months = [month for month in extracted if month <= last]
     with read_snapshot(ws.operations) as connection:
         chain = read_chain(connection)
         if head is not None:
             require_head(chain, head)
         records = verify_records(connection, chain)
         notes = note_register(connection) if ws.policy.apply == "database" else []
-    _verify_issued(ws, chain)
+    _verify_seals(ws, chain)
     _verify_change_files(ws, chain)
-    files = sum(_verify_files(ws.lake(area), period) for area in ("lake", "shadow"))
+    files = sum(_verify_files(ws.lake(area), period) for area in AREAS)
+    documents = sum(count_true_documents(ws, area, period) for area in AREAS)
     plans = verify_plans(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
         statements = _verify_chain(lake, con, months)
     newest = newest_issued(ws)
     return {
+        "ok": True,
         "up_to": str(last),
         "months": len(months),
         "files": files,
+        "documents": documents,
         "rows": rows,
         "statements": statements,
         "links": len(chain.links),
         "records": records,
         "plans": {"hashed": plans.hashed, "decided_again": plans.decided_again},
-        "moved": _moved(ws, lake, last),
+        # An older month knows nothing of what was posted, or loaded, since.
+        "moved": _moved(ws, lake, last) if last == extracted[-1] else {},
         "notes": [*plans.notes, *notes],
         "newest_issued": str(newest) if newest else None,
         "chain_head": chain.head,
     }
 
 
-def _verify_issued(ws: Workspace, chain: Chain) -> None:
-    """The statements that are sealed are those that were issued: nobody sealed others."""
-    seals = {seal.period: seal.sha256 for seal in ws.lake().seals("statements")}
-    for link, facts in chain.of("issue"):
-        if seals.get(facts["period"]) != facts["statements_sha256"]:
+def _verify_seals(ws: Workspace, chain: Chain) -> None:
+    """The files of an issued month are sealed as its links tell: nobody sealed others, or took a seal away."""
+    told: dict[tuple[str, str], tuple[Link, str]] = {}
+    for link, facts in chain.of("issue", "close"):
+        seals = facts["seals"] if link.event == "close" else {"statements": facts["statements_sha256"]}
+        told |= {(dataset, link.subject): (link, sha256) for dataset, sha256 in seals.items()}
+    sealed = {(seal.dataset, seal.period): seal.sha256 for seal in ws.lake().seals()}
+    for (dataset, period), (link, sha256) in told.items():
+        found = sealed.get((dataset, period))
+        if found != sha256:
+            how = "no longer sealed as the file that" if found is None else "sealed as another file than"
             raise DataError(
-                f"lake/statements/period={facts['period']} is sealed as another file than {describe_link(link)} tells: "
-                "restore the lake and the database from a backup"
+                f"lake/{dataset}/period={period} is {how} {describe_link(link)} tells: restore the lake and the "
+                "database from a backup"
             )
 
 
@@ -181,6 +195,7 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
     """What :func:`verify` found, for people."""
     lines = [
         f"{facts['files']:,} sealed files are as they were sealed",
+        f"{facts['documents']:,} documents are those whose hashes the statements carry",
         f"{facts['rows']:,} published rows of {facts['months']:,} months up to {facts['up_to']} "
         "count and sum as recorded, and their states add up to the balances",
         f"{facts['statements']:,} statements open with the balance that the month before closed with",

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, and_, exists, select
 
+from include.announcements import announcements_sha256
 from include.audit import Link, find_broken_link, read_links
 from include.carm.business_number import account_key
 from include.carm.errors import DataError, UsageError
@@ -33,6 +34,7 @@ from include.operations_plan_tables import (
     REINSTATEMENTS,
     REVIEW_DECISIONS,
 )
+from include.operations_schema import PERIOD_LOCKS
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.reinstate import reinstatements_sha256
 from include.statement_registry import issue_facts
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"[0-9a-f]{12,64}")
 _PUT_RIGHT = "restore the database from a backup"
+_NOBODY_TELLS = f"that no link of the audit chain tells of: somebody wrote beside the program; {_PUT_RIGHT}"
 
 
 @dataclass
@@ -124,7 +127,7 @@ def verify_records(connection: Connection, chain: Chain) -> dict[str, int]:
     return {
         **{table.name: len(rows) for table, rows in told.items()},
         ACCOUNT_CHANGES.name: _verify_journals(connection, chain, adopted),
-        CLOSURE_ANNOUNCEMENTS.name: _verify_announcements(connection),
+        CLOSURE_ANNOUNCEMENTS.name: _verify_announcements(connection, chain),
         REINSTATEMENTS.name: _verify_reinstatements(connection, chain),
         STATEMENT_REGISTRY.name: _verify_issues(connection, chain),
     }
@@ -146,7 +149,10 @@ def _verify_rows(
         own = key if isinstance(key, tuple) else (key,)
         values = found.pop(own, None)
         if values is None:
-            raise DataError(f"{table.name} has no row {_name(own)} any more, which {describe_link(what.link)} tells of")
+            raise DataError(
+                f"{table.name} has no row {_name(own)} any more, which {describe_link(what.link)} tells of: "
+                f"{_PUT_RIGHT}"
+            )
         for name, value in values.items():
             if _plain(value) != _plain(what.values.get(name)):
                 raise DataError(
@@ -155,7 +161,7 @@ def _verify_rows(
                 )
     if found:
         key = min(found, key=str)
-        raise DataError(f"{table.name} has a row {_name(key)} that no link of the audit chain tells of")
+        raise DataError(f"{table.name} has a row {_name(key)} {_NOBODY_TELLS}")
 
 
 def _name(key: tuple[Any, ...]) -> str:
@@ -252,16 +258,19 @@ def _adopted_plans(chain: Chain) -> frozenset[str]:
 
 
 def _verify_makers(connection: Connection, chain: Chain) -> None:
-    """Whoever a link names as a maker of a plan still stands as one; only who was not known may have got a name."""
-    query = select(PLAN_MAKERS.c.plan_hash, PLAN_MAKERS.c.maker)
-    known = {(row.plan_hash, row.maker) for row in connection.execute(query)}
-    for link, facts in chain.of("plan", "approval"):
-        for maker in facts.get("makers", ()):
-            if maker not in ("unknown", "schedule") and (link.subject, maker) not in known:
-                raise DataError(
-                    f"{PLAN_MAKERS.name} no longer names somebody as a maker of plan {link.subject[:12]} whom "
-                    f"{describe_link(link)} names: who made a plan must not approve it; {_PUT_RIGHT}"
-                )
+    """Exactly those stand as makers of a plan whom the links name, run by run."""
+    told = {(link.subject, facts["run_id"]): (link, set(facts["makers"])) for link, facts in chain.of("makers")}
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in connection.execute(select(PLAN_MAKERS)):
+        found.setdefault((row.plan_hash, row.run_id), set()).add(row.maker)
+    for run in sorted(found.keys() - told.keys()):
+        raise DataError(f"{PLAN_MAKERS.name} has makers of plan {run[0][:12]} {_NOBODY_TELLS}")
+    for run, (link, makers) in told.items():
+        if found.get(run) != makers:
+            raise DataError(
+                f"{PLAN_MAKERS.name} names others as makers of plan {run[0][:12]} than {describe_link(link)}: who made "
+                f"a plan must not approve it; {_PUT_RIGHT}"
+            )
 
 
 # What the links tell by a hash.
@@ -278,7 +287,7 @@ def _verify_journals(connection: Connection, chain: Chain, adopted: frozenset[st
             )
     plans = set(connection.execute(select(ACCOUNT_CHANGES.c.plan_hash).distinct()).scalars())
     for plan_hash in sorted(plans - last.keys() - adopted):
-        raise DataError(f"{ACCOUNT_CHANGES.name} has changes of plan {plan_hash[:12]}, and no link tells of its apply")
+        raise DataError(f"{ACCOUNT_CHANGES.name} has changes of plan {plan_hash[:12]} {_NOBODY_TELLS}")
     _require_approvals(chain)
     return len(plans)
 
@@ -301,7 +310,7 @@ def _require_approvals(chain: Chain) -> None:
                 )
 
 
-def _verify_announcements(connection: Connection) -> int:
+def _verify_announcements(connection: Connection, chain: Chain) -> int:
     """Each announcement comes from a change in the journal, which has its hash; none of the journal's is missing."""
     told, change = CLOSURE_ANNOUNCEMENTS, ACCOUNT_CHANGES
     same = and_(
@@ -315,7 +324,8 @@ def _verify_announcements(connection: Connection) -> int:
     for row in rows:
         if not row["is_borne"]:
             raise DataError(
-                f"{told.name} has an announcement of {row['announced_in']} that no change in the journal bears"
+                f"{told.name} has an announcement of {row['announced_in']} that no change in the journal bears: "
+                f"{_PUT_RIGHT}"
             )
     # Another plan of the same month may have announced a closure again: then the last one's stands.
     missing = select(change.c.period).where(
@@ -325,6 +335,12 @@ def _verify_announcements(connection: Connection) -> int:
     period = connection.execute(missing.limit(1)).scalar()
     if period is not None:
         raise DataError(f"{told.name} lacks an announcement of {period} that the journal tells of: {_PUT_RIGHT}")
+    last = [(link, facts) for link, facts in chain.of("apply", "reinstatement") if "announcements_sha256" in facts]
+    if last and announcements_sha256(connection) != last[-1][1]["announcements_sha256"]:
+        raise DataError(
+            f"{told.name}: when the announcements were made, or ended, is not what {describe_link(last[-1][0])} tells: "
+            f"somebody changed a row or the link; {_PUT_RIGHT}"
+        )
     return len(rows)
 
 
@@ -341,7 +357,7 @@ def _verify_reinstatements(connection: Connection, chain: Chain) -> int:
         numbers |= set(range(first_to_last[0], first_to_last[1] + 1)) if first_to_last else set()
     found = set(connection.execute(select(REINSTATEMENTS.c.reinstatement_no)).scalars())
     for number in sorted(found - numbers):
-        raise DataError(f"{REINSTATEMENTS.name} has a row {number} that no link of the audit chain tells of")
+        raise DataError(f"{REINSTATEMENTS.name} has a row {number} {_NOBODY_TELLS}")
     return len(numbers)
 
 
@@ -352,11 +368,13 @@ def _verify_issues(connection: Connection, chain: Chain) -> int:
     registered = set(connection.execute(select(STATEMENT_REGISTRY.c.period).distinct()).scalars())
     for table, periods in ((ISSUED_MONTHS, issued), (STATEMENT_REGISTRY, registered)):
         for period in sorted(periods - told.keys()):
-            raise DataError(f"{table.name} has rows of {period}, and no link of the audit chain tells of its issue")
+            raise DataError(f"{table.name} has rows of {period} {_NOBODY_TELLS}")
     statements = 0
     for period, (link, facts) in told.items():
         if period not in issued:
-            raise DataError(f"{ISSUED_MONTHS.name} has no row {period} any more, which {describe_link(link)} tells of")
+            raise DataError(
+                f"{ISSUED_MONTHS.name} has no row {period} any more, which {describe_link(link)} tells of: {_PUT_RIGHT}"
+            )
         found = issue_facts(connection, period)
         for name, value in facts.items():
             if found.get(name) != value:
@@ -366,4 +384,16 @@ def _verify_issues(connection: Connection, chain: Chain) -> int:
                     f"issued, or the link; {_PUT_RIGHT}"
                 )
         statements += facts["statements"]
+    _require_closed(connection, chain, told.keys())
     return statements
+
+
+def _require_closed(connection: Connection, chain: Chain, issued: Set[str]) -> None:
+    """A month that was issued was closed too, unless a run still works on it or died doing so."""
+    closed = {link.subject for link, _ in chain.of("close")}
+    locked = set(connection.execute(select(PERIOD_LOCKS.c.period)).scalars())
+    for period in sorted(issued - closed - locked):
+        raise DataError(
+            f"no link of the audit chain tells that {period} was closed, though it was issued and no run works on it: "
+            f"somebody cut the chain off; {_PUT_RIGHT}"
+        )

@@ -113,8 +113,12 @@ def _decide_again(
     ws: Workspace, lake: Lake, link: Link, facts: dict[str, Any], proof: Proof, *, is_issued: bool
 ) -> None:
     period, name = Period.parse(facts["period"]), f"plan {link.subject[:12]} of {facts['period']}"
+    if facts["rules_sha256"] != RuleTable.load().valid_sha256(ws.calendar.as_of(period)):
+        raise DataError(
+            f"{name} was decided by other cells of the rule table than those that hold for {period} now: put the "
+            "changed cell back, for a new rule is a new row with a later valid_from"
+        )
     is_same_policy = facts["policy_version"] == ws.policy.version
-    has_same_rules = facts["rules_version"] == RuleTable.load().version
     has_same_coverage = facts["coverage_id"] == coverage_id(ws, period)
     is_same = _derive_hash(ws, lake, period) == link.subject
     if is_same:
@@ -125,25 +129,16 @@ def _decide_again(
                 f"{name}: {period} was extracted anew since; run it again to make a plan of what is there"
             )
             return
-        raise DataError(
-            _why_otherwise(name, period, has_same_coverage=has_same_coverage, has_same_rules=has_same_rules)
-        )
+        raise DataError(_why_otherwise(name, period, has_same_coverage=has_same_coverage))
     if not is_same:
         proof.notes.append(f"{name}: the policy has changed since, and would decide otherwise now")
-    elif not has_same_rules:
-        proof.notes.append(f"{name}: the rule table has changed since, and decides it as before")
 
 
-def _why_otherwise(name: str, period: Period, *, has_same_coverage: bool, has_same_rules: bool) -> str:
+def _why_otherwise(name: str, period: Period, *, has_same_coverage: bool) -> str:
     if not has_same_coverage:
         return (
             f"{name} rests on another coverage than carm_feed_coverage shows now: somebody changed what was received "
             f"up to {period}; restore the database from a backup"
-        )
-    if not has_same_rules:
-        return (
-            f"{name} would come out otherwise by the rule table as it is now: put the changed cell back, for a new "
-            "rule is a new row with a later valid_from"
         )
     return (
         f"{name} does not follow from the facts and records that are sealed for {period}: somebody replaced a file and "

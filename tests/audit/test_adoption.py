@@ -49,7 +49,7 @@ def test_records_of_the_first_release_are_adopted_once(database_url: str) -> Non
         connection.execute(insert(STATEMENT_REGISTRY).values(STATEMENT))
     migrate(database_url)
     migrate(database_url)
-    assert links(database_url) == [("adoption", "first release"), ("issue", "2021-12")]
+    assert links(database_url) == [("adoption", "first release"), ("issue", "2021-12"), ("close", "2021-12")]
     with engine.connect() as connection:
         assert json.loads(next(read_links(connection)).facts) == {"plans": ["aaaa"]}
         assert verify_records(connection, read_chain(connection))["carm_statements"] == 1

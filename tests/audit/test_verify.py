@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,11 +19,15 @@ from sqlalchemy import delete, update
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.cli import carm
+from include.documents import SUMS_NAME, read_documents, write_pack
 from include.lake import sha256_of
 from include.operations_plan_tables import ACCOUNT_CHANGES, AUDIT_CHAIN, PLANS
 from include.operations_schema import COVERAGE, FEED_COVERAGE
 from include.program_type_rules import RULES_FILE, RuleTable
+from include.statements import read_statement
 from include.verify import verify, verify_lines
+from include.verify_chain import read_chain
+from include.verify_plans import verify_plans
 from include.workspace import Workspace
 from tests.audit.world import FIRST, SECOND, changed, rows_of
 
@@ -83,6 +88,15 @@ def said(ws: Workspace) -> str:
     assert (result.exit_code, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     return line
+
+
+def plans_said(ws: Workspace) -> str:
+    """What the proof of the plans alone would name."""
+    with ws.operations.connect() as connection:
+        chain = read_chain(connection)
+    with pytest.raises(DataError) as error:
+        verify_plans(ws, chain, None)
+    return str(error.value)
 
 
 def plan_of(ws: Workspace, period: str) -> str:
@@ -152,13 +166,29 @@ def test_a_file_that_is_gone_is_named(made: Workspace) -> None:
 
 def test_decisions_that_were_replaced_with_their_seal_are_not_the_plans(made: Workspace, tmp_path: Path) -> None:
     with resealed(made, "account_decisions", with_value("balance_cents", 7), tmp_path / "other.parquet"):
-        assert f"are not in the data folder: somebody replaced account_decisions of {FIRST}" in said(made)
+        assert f"are not in the data folder: somebody replaced account_decisions of {FIRST}" in plans_said(made)
 
 
 def test_decisions_of_an_issued_month_that_are_no_longer_sealed_are_named(made: Workspace) -> None:
     this = (COVERAGE.c.area == "lake") & (COVERAGE.c.dataset == "account_decisions") & (COVERAGE.c.period == FIRST)
     with changed(made, COVERAGE, delete(COVERAGE).where(this)):
-        assert said(made).startswith(f"account_decisions of {FIRST} are no longer sealed as the file that link ")
+        assert said(made).startswith(
+            f"lake/account_decisions/period={FIRST} is no longer sealed as the file that link "
+        )
+        assert plans_said(made).startswith(f"account_decisions of {FIRST} are no longer sealed as the file that link ")
+
+
+@pytest.mark.parametrize("dataset", ["notices", "statement_lines", "control_totals", "quarantine"])
+def test_a_file_of_an_issued_month_that_was_deleted_with_its_seal_is_named(made: Workspace, dataset: str) -> None:
+    path = made.lake().path(dataset, FIRST)
+    this = (COVERAGE.c.area == "lake") & (COVERAGE.c.dataset == dataset) & (COVERAGE.c.period == FIRST)
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        with changed(made, COVERAGE, delete(COVERAGE).where(this)):
+            assert said(made).startswith(f"lake/{dataset}/period={FIRST} is no longer sealed as the file that link ")
+    finally:
+        path.write_bytes(content)
 
 
 def test_statements_that_were_replaced_with_their_seal_are_not_those_that_were_issued(
@@ -184,7 +214,9 @@ def test_facts_that_were_replaced_with_their_seal_no_longer_bear_the_decisions(
         return pa.Table.from_pylist(rows, schema=table.schema)
 
     with resealed(made, dataset, change, tmp_path / "other.parquet"):
-        assert said(made).startswith(
+        # The link of the closed month names the file; without it, the plan would.
+        assert said(made).startswith(f"lake/{dataset}/period={FIRST} is sealed as another file than link ")
+        assert plans_said(made).startswith(
             f"plan {plan_of(made, FIRST)} of {FIRST} does not follow from the facts and records that are sealed"
         )
 
@@ -228,26 +260,89 @@ def rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable
     return edit
 
 
-def test_a_rule_that_was_edited_is_named_where_it_would_decide_otherwise(made: Workspace, rules: Any) -> None:
-    rules(lambda text: text.replace("importer_none,importer,none,close,", "importer_none,importer,none,review,"))
+@pytest.mark.parametrize("period", [FIRST, SECOND])
+def test_a_rule_that_was_edited_is_named_whatever_the_policy_is_now(made: Workspace, rules: Any, period: str) -> None:
+    """January's policy is not the one of now; its rules are."""
+    valid_from = "1980-01-01" if period == FIRST else "2022-01-01"
+    line = f"importer_none,importer,none,review,,no_activity_4_years,{valid_from},Our own proposal.\n"
+    rules(
+        lambda text: (
+            text.replace("importer_none,importer,none,close,", "importer_none,importer,none,review,")
+            if period == FIRST
+            else f"{text.rstrip()}\n{line}"
+        )
+    )
     assert said(made).startswith(
-        f"plan {plan_of(made, FIRST)} of {FIRST} would come out otherwise by the rule table as it is now: put the"
+        f"plan {plan_of(made, period)} of {period} was decided by other cells of the rule table than those that hold"
     )
 
 
-def test_a_rule_that_begins_later_is_only_noted(made: Workspace, rules: Any) -> None:
+def test_a_rule_that_begins_later_is_no_fault(made: Workspace, rules: Any) -> None:
     rules(
         lambda text: f"{text.rstrip()}\ndual_none,dual,none,review,,no_activity_4_years,2030-01-01,Our own proposal.\n"
     )
     result = run(made)
     assert result.exit_code == 0
-    note = f"Note: plan {plan_of(made, FIRST)} of {FIRST}: the rule table has changed since, and decides it as before"
-    assert note in result.stdout.splitlines()
     assert result.stdout.splitlines()[-1] == "OK"
 
 
 def test_what_is_told_to_people_is_short(made: Workspace) -> None:
     facts = verify(made)
     assert max(len(line) for line in verify_lines(facts)) < 260
-    with pytest.raises(DataError, match="nothing was extracted up to 2001-01 yet"):
-        verify(made, Period(2001, 1))
+
+
+@pytest.mark.parametrize("period", [Period(2001, 1), Period(2022, 2)])
+def test_a_month_that_was_not_extracted_is_not_proved(made: Workspace, period: Period) -> None:
+    with pytest.raises(DataError, match=f"{period} was not extracted: there are the months 2017-12 to {SECOND}"):
+        verify(made, period)
+
+
+def pack_of(ws: Workspace) -> Path:
+    (pack,) = (ws.documents("lake") / "soa" / f"period={FIRST}").glob("statements-*.zip")
+    return pack
+
+
+def forged(pack: Path, format: str, *, with_sums: bool) -> bytes:
+    """The pack with another first document of the format, and where asked for with its own list of hashes."""
+    documents = list(read_documents(pack))
+    first = next(name for name, _ in documents if name.endswith(format))
+    other = [(name, content + b" " if name == first else content) for name, content in documents]
+    fresh = pack.with_name("forged.zip")
+    write_pack(fresh, other)
+    if not with_sums:
+        with zipfile.ZipFile(pack) as before, zipfile.ZipFile(fresh) as after:
+            content = after.read(first), before.read(SUMS_NAME)
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
+            for name, own in other:
+                archive.writestr(name, own)
+            archive.writestr(SUMS_NAME, content[1])
+    try:
+        return fresh.read_bytes()
+    finally:
+        fresh.unlink()
+
+
+@pytest.mark.parametrize(("format", "with_sums"), [("html", True), ("html", False), ("csv", False)])
+def test_a_document_that_was_replaced_is_named(made: Workspace, format: str, with_sums: bool) -> None:
+    pack = pack_of(made)
+    (first, _), *_ = (document for document in read_documents(pack) if document[0].endswith(format))
+    content = forged(pack, format, with_sums=with_sums)
+    with rewritten(pack, content):
+        assert said(made).startswith(f"{first} of {FIRST} is not the document that was rendered: somebody changed")
+        if format == "html":
+            with pytest.raises(DataError, match="is not the document that was rendered"):
+                read_statement(made, DECEMBER, first.removesuffix(".html"))
+    assert read_statement(made, DECEMBER, first.removesuffix(f".{format}"), format)
+
+
+def test_a_pack_that_is_gone_is_named(made: Workspace) -> None:
+    pack = pack_of(made)
+    first, _ = next(iter(read_documents(pack)))
+    content = pack.read_bytes()
+    pack.unlink()
+    try:
+        assert f"statements of {FIRST} have no document in the packs below" in said(made)
+        with pytest.raises(DataError, match=r"is not in its pack below .*: restore the documents from a backup"):
+            read_statement(made, DECEMBER, first.partition(".")[0])
+    finally:
+        pack.write_bytes(content)

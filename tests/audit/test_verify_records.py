@@ -29,7 +29,7 @@ from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTR
 from include.verify_chain import read_chain, require_head, verify_records
 from include.verify_plans import note_register
 from include.workspace import Workspace
-from tests.audit.world import ACCOUNTS, changed, copied_to, rows_of, undo_second_plan
+from tests.audit.world import ACCOUNTS, SECOND, changed, copied_to, rows_of, undo_second_plan
 
 TOLD = (
     PLANS,
@@ -98,7 +98,7 @@ def test_the_whole_world_is_sound_and_counted(ws: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [(table, column) for table in TOLD for column in table.columns],
+    [(table, column) for table in (*TOLD, PLAN_MAKERS) for column in table.columns],
     ids=lambda part: part.name,
 )
 def test_a_value_that_was_changed_is_named_by_its_table(ws: Workspace, table: Table, column: Column[Any]) -> None:
@@ -110,7 +110,7 @@ def test_a_value_that_was_changed_is_named_by_its_table(ws: Workspace, table: Ta
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("table", TOLD, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS], ids=lambda table: table.name)
 def test_a_row_that_was_taken_out_is_named_by_its_table(ws: Workspace, table: Table) -> None:
     with changed(ws, table, delete(table).where(first_row(ws, table)[0])):
         said = fault(ws)
@@ -118,7 +118,7 @@ def test_a_row_that_was_taken_out_is_named_by_its_table(ws: Workspace, table: Ta
     assert table.name in said
 
 
-@pytest.mark.parametrize("table", TOLD, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS], ids=lambda table: table.name)
 def test_a_row_that_was_put_in_is_named_by_its_table(ws: Workspace, table: Table) -> None:
     _, row = first_row(ws, table)
     key = next(iter(table.primary_key.columns))
@@ -137,6 +137,18 @@ def test_an_announcement_that_no_journal_bears_is_named(ws: Workspace, column: s
         assert CLOSURE_ANNOUNCEMENTS.name in str(fault(ws))
     with changed(ws, CLOSURE_ANNOUNCEMENTS, delete(CLOSURE_ANNOUNCEMENTS).where(condition)):
         assert "lacks an announcement of 2022-01" in str(fault(ws))
+
+
+def test_an_announcement_that_was_ended_beside_the_program_is_named(ws: Workspace) -> None:
+    condition, _ = first_row(ws, CLOSURE_ANNOUNCEMENTS)
+    with changed(ws, CLOSURE_ANNOUNCEMENTS, update(CLOSURE_ANNOUNCEMENTS).where(condition).values(cleared_in=SECOND)):
+        assert str(fault(ws)).startswith("carm_closure_announcements: when the announcements were made, or ended, is")
+
+
+def test_a_maker_who_was_not_known_and_got_a_name_beside_the_program_is_named(ws: Workspace) -> None:
+    unknown = PLAN_MAKERS.c.maker == "unknown"
+    with changed(ws, PLAN_MAKERS, update(PLAN_MAKERS).where(unknown).values(maker="schedule")):
+        assert PLAN_MAKERS.name in str(fault(ws))
 
 
 def test_a_maker_who_was_struck_off_is_named(ws: Workspace) -> None:
@@ -159,7 +171,7 @@ def test_the_end_of_the_chain_cannot_be_cut_off_unseen(ws: Workspace) -> None:
     """The chain itself would hold; what the last link told of has no link any more."""
     last = max(row["link_no"] for row in rows_of(ws, AUDIT_CHAIN))
     with changed(ws, AUDIT_CHAIN, delete(AUDIT_CHAIN).where(AUDIT_CHAIN.c.link_no == last)):
-        assert "no link of the audit chain tells of" in str(fault(ws))
+        assert "no link of the audit chain tells that 2022-01 was closed" in str(fault(ws))
 
 
 def rewritten(rows: list[dict[str, Any]], change: Any) -> list[dict[str, Any]]:

@@ -43,8 +43,10 @@ def make_world(folder: Path) -> Workspace:
 def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
     renew_makers(ws, plan_hash, lambda run_id: ("clerk",))
     answer: dict[str, Any] = {"asked_by": "officer", "run_id": "manual apply"}
-    record_answer(ws, plan_hash, decision="rejected", decided_by="ana", decided_at="2021-12-25T14:00:00Z", **answer)
-    record_answer(ws, plan_hash, decision="approved", decided_by="paula", decided_at="2021-12-25T15:00:00Z", **answer)
+    record_answer(ws, plan_hash, decision="rejected", decided_by="clerk", decided_at="2021-12-25T14:00:00Z", **answer)
+    record_answer(
+        ws, plan_hash, decision="approved", decided_by="checker", decided_at="2021-12-25T15:00:00Z", **answer
+    )
     month = {"period": FIRST, "effects": "live", "area": "lake", "run_id": "manual apply"}
     assert apply_plan(ws, month, plan_hash)["applied"] > 1
 
@@ -52,19 +54,24 @@ def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
 def _record(ws: Workspace) -> None:
     decisions = read(ws, "account_decisions", FIRST).sort_values("account_key")
     closed, held = (decisions[decisions.action == action].bn15.iloc[0] for action in ("close", "hold"))
-    record_hold(ws, held, until=date(2023, 12, 24), reason="an appeal", recorded_by="ana")
-    record_hold(ws, held, until=None, reason="security posted", recorded_by="ana")
+    record_hold(ws, held, until=date(2023, 12, 24), reason="an appeal", recorded_by="clerk")
+    record_hold(ws, held, until=None, reason="security posted", recorded_by="clerk")
     lift_hold(ws, held, reason="settled", recorded_by="clerk")
     review = decisions[decisions.action == "review"].bn15.iloc[0]
-    record_review(ws, review, decision="keep", until=date(2023, 12, 24), reason="mixed for good", recorded_by="ana")
+    record_review(ws, review, decision="keep", until=date(2023, 12, 24), reason="mixed for good", recorded_by="clerk")
     reinstate_account(
-        ws, closed, reason="still in business", effective_on=date(2021, 12, 28), recorded_by="ana", run_id="reinstate"
+        ws,
+        closed,
+        reason="still in business",
+        effective_on=date(2021, 12, 28),
+        recorded_by="clerk",
+        run_id="reinstate",
     )
 
 
 def undo_second_plan(ws: Workspace, plan_hash: str) -> dict[str, Any]:
     return undo_plan(
-        ws, plan_hash, reason="too early", effective_on=date(2022, 1, 28), recorded_by="ana", run_id="undo"
+        ws, plan_hash, reason="too early", effective_on=date(2022, 1, 28), recorded_by="clerk", run_id="undo"
     )
 
 

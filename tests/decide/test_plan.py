@@ -206,6 +206,10 @@ def test_everyone_who_stands_behind_a_run_that_made_the_plan_is_a_maker_of_it(re
     publish_plan(register.ws, month_of(run_id="run-3", effects="shadow"), makers=())
     expected = [("run-1", "clerk"), ("run-1", "colleague"), ("run-2", "schedule"), ("run-3", "unknown")]
     assert expected == makers(register, made["plan_hash"])
+    # Each run is told of once, whole, and again only when somebody joined it.
+    assert [("run-1", ["clerk", "colleague"]), ("run-2", ["schedule"]), ("run-3", ["unknown"])] == [
+        (link["run_id"], link["makers"]) for link in links(register, "makers")
+    ]
 
 
 def test_a_plan_is_a_link_of_the_audit_chain_whenever_it_is_another_one_than_before(register: Register) -> None:
@@ -219,7 +223,7 @@ def test_a_plan_is_a_link_of_the_audit_chain_whenever_it_is_another_one_than_bef
         name: value for name, value in plan.items() if name not in ("applied_run_id", "applied_count", "dropped_count")
     }
     days = {name: row[name].isoformat() for name in ("as_of", "effective_on")}
-    told = {"makers": ["unknown"], "decisions_sha256": seal.sha256}
+    told = {"decisions_sha256": seal.sha256, "rules_sha256": RuleTable.load().valid_sha256(plan["as_of"])}
     assert {**row, **days, **read, **told} == first
     make_plan(register.with_policy(approval="always"), run_id="run-3")
     make_plan(register, effects="shadow")
