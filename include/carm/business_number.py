@@ -9,7 +9,7 @@ import re
 
 from stdnum import luhn
 
-from include.carm.errors import DataError
+from include.carm.errors import DataError, UsageError
 
 _SEPARATORS = re.compile(r"[\s-]+")
 # [0-9] and not \d: other scripts' digits look right to a person and are no business number.
@@ -24,11 +24,29 @@ def normalise(text: str) -> str:
 
 def is_valid_bn15(text: str) -> bool:
     """Whether the text, in any spelling, is the number of an RM account with a right check digit."""
-    number = _BN15.fullmatch(normalise(text))
-    if number is None:
-        return False
-    bn9, reference = number.groups()
-    return bn9 != "000000000" and reference != "0000" and luhn.is_valid(bn9)
+    return _find_fault(normalise(text)) is None
+
+
+def require_bn15(text: str) -> str:
+    """The BN15 in its one spelling; raises ``UsageError``, saying what is wrong, for a text that is none."""
+    number = normalise(text)
+    fault = _find_fault(number)
+    if fault is not None:
+        raise UsageError(f"'{text}' is not a BN15 (RM) account number: {fault}")
+    return number
+
+
+def _find_fault(number: str) -> str | None:
+    """What keeps a normalised text from being the number of an RM account."""
+    parts = _BN15.fullmatch(number)
+    if parts is None:
+        return "nine digits, RM and four digits"
+    bn9, reference = parts.groups()
+    if bn9 == "000000000" or reference == "0000":
+        return "no business number and no reference is all zeros"
+    if not luhn.is_valid(bn9):
+        return f"the check digit of {bn9} is wrong, so a digit of it is; look at the number again"
+    return None
 
 
 def bn9_with_check_digit(first_eight: str) -> str:

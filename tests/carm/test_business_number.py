@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.carm.business_number import account_key, bn9_with_check_digit, is_valid_bn15, normalise
-from include.carm.errors import DataError
+from include.carm.business_number import account_key, bn9_with_check_digit, is_valid_bn15, normalise, require_bn15
+from include.carm.errors import DataError, UsageError
 
 eight_digits = st.integers(1, 99_999_999).map("{:08d}".format)
 references = st.integers(1, 9999).map("{:04d}".format)
@@ -36,6 +36,25 @@ def test_a_business_number_of_an_import_export_account_is_valid_in_any_spelling(
 )
 def test_what_is_no_such_number_is_invalid_and_never_repaired(text):
     assert not is_valid_bn15(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("123456789RM0001", "the check digit of 123456789 is wrong"),
+        ("123456789RM001", "nine digits, RM and four digits"),
+        ("123026635RC0001", "nine digits, RM and four digits"),
+        ("123026635RM0000", "all zeros"),
+        ("000000000RM0001", "all zeros"),
+    ],
+)
+def test_a_person_is_told_what_is_wrong_with_a_number(text, fault):
+    with pytest.raises(UsageError, match=f"^'{text}' is not a BN15 .RM. account number: .*{fault}"):
+        require_bn15(text)
+
+
+def test_a_number_that_is_required_comes_back_in_its_one_spelling():
+    assert require_bn15(" 123 026 635 rm-0001") == "123026635RM0001"
 
 
 @given(eight_digits, references)
