@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from include import engine
 from include.approvals import approver_of, makers_of
+from include.carm.counts import tell_count
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
 from include.journal import count_outcomes
 from include.lake import Seal
-from include.operations_plan_tables import APPROVALS, AUDIT_CHAIN, PLANS
+from include.operations_plan_tables import APPROVALS, AUDIT_CHAIN, PLANS, REINSTATEMENTS
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import RowMapping
+    from sqlalchemy.engine import Connection, RowMapping
 
     from include.workspace import Workspace
 
@@ -30,6 +31,9 @@ _HASH = re.compile(r"[0-9a-f]{4,64}")
 _PERIOD = re.compile(r"[0-9]{4}-[0-9]{2}")
 SHORT = 12
 """How many characters of a hash a person is shown; enough to name the plan again."""
+MONTHS_SHOWN = 5
+LEFT_WORDS = {"changed_since": "changed since", "undone_before": "undone before", "dropped": "never changed"}
+"""Why the undoing of a plan left an account as it is."""
 
 
 def list_plans(ws: Workspace, period: Period | None = None) -> list[dict[str, Any]]:
@@ -41,15 +45,46 @@ def list_plans(ws: Workspace, period: Period | None = None) -> list[dict[str, An
         return [_described(row) for row in connection.execute(query).mappings()]
 
 
+def planned_months(ws: Workspace) -> list[str]:
+    """The months that have a plan, the newest first."""
+    query = select(PLANS.c.period).distinct().order_by(PLANS.c.period.desc())
+    with ws.operations.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
 def show_plan(ws: Workspace, name: str) -> dict[str, Any]:
-    """What :func:`find_plan` finds, with the ``answers`` of persons and the ``outcomes`` of its changes, counted."""
+    """What :func:`find_plan` finds, with the ``answers`` of persons and the ``outcomes`` of its changes, counted.
+
+    ``undone`` are the undoings of the whole plan, each with ``recorded_by``, ``reason``, ``effective_on``,
+    ``known_from`` and the counts ``undone``, ``withdrawn`` and ``left``; ``reinstated`` counts the accounts that were
+    undone one by one.
+    """
     plan = find_plan(ws, name)
     answers = select(APPROVALS).where(APPROVALS.c.plan_hash == plan["plan_hash"]).order_by(APPROVALS.c.approval_no)
     with ws.operations.connect() as connection:
         return plan | {
             "answers": [dict(row) for row in connection.execute(answers).mappings()],
             "outcomes": count_outcomes(connection, plan["plan_hash"]) if plan["effects"] == "live" else {},
+            **_undoings(connection, plan),
         }
+
+
+def _undoings(connection: Connection, plan: Mapping[str, Any]) -> dict[str, Any]:
+    if plan["effects"] != "live":
+        return {"undone": [], "reinstated": 0}
+    names = ("recorded_by", "reason", "effective_on", "known_from", "undone", "withdrawn", "left")
+    links = _facts_of_links(connection, "reinstatement", plan["plan_hash"])
+    undone = [{name: facts[name] for name in names} for facts in links]
+    counted = select(func.count()).where(REINSTATEMENTS.c.plan_hash == plan["plan_hash"])
+    accounts = connection.execute(counted).scalar_one()
+    return {"undone": undone, "reinstated": accounts - sum(facts["undone"] for facts in undone)}
+
+
+def _facts_of_links(connection: Connection, event: str, subject: str) -> list[dict[str, Any]]:
+    """The facts of the audit chain's links of an event about a subject, the oldest first."""
+    link = AUDIT_CHAIN.c
+    query = select(link.facts).where(link.event == event, link.subject == subject).order_by(link.link_no)
+    return [json.loads(text) for text in connection.execute(query).scalars()]
 
 
 def find_plan(ws: Workspace, name: str) -> dict[str, Any]:
@@ -108,9 +143,8 @@ def diff_plans(ws: Workspace, before: str, after: str) -> dict[str, Any]:
 
 def _decisions_of(ws: Workspace, plan: Mapping[str, Any]) -> Path:
     """The file of the decisions that the plan was made from, wherever it was put since."""
-    query = select(AUDIT_CHAIN.c.facts).where(AUDIT_CHAIN.c.event == "plan", AUDIT_CHAIN.c.subject == plan["plan_hash"])
     with ws.operations.connect() as connection:
-        links = [json.loads(text) for text in connection.execute(query.order_by(AUDIT_CHAIN.c.link_no)).scalars()]
+        links = _facts_of_links(connection, "plan", plan["plan_hash"])
     for sha256 in {link["decisions_sha256"]: None for link in reversed(links)}:
         for area in ("lake", "shadow"):
             file = ws.lake(area).sealed_file(Seal("account_decisions", plan["period"], 0, sha256))
@@ -125,15 +159,23 @@ def _decisions_of(ws: Workspace, plan: Mapping[str, Any]) -> Path:
 # For people.
 
 
-def plan_list_lines(plans: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What :func:`list_plans` found."""
+def plan_list_lines(
+    plans: Sequence[Mapping[str, Any]], period: Period | None = None, months: Sequence[str] = ()
+) -> list[str]:
+    """What :func:`list_plans` found (of ``period``); without a plan, some of the ``months`` that have one."""
+    if not plans and months:
+        others = f" and {len(months) - MONTHS_SHOWN} more" if len(months) > MONTHS_SHOWN else ""
+        have = "has one" if len(months) == 1 else "have one"
+        return [f"{period} has no plan; {', '.join(months[:MONTHS_SHOWN])}{others} {have}"]
+    if not plans:
+        return ["no plan was made yet: run a month first (make run)"]
     lines = [f"{'month':<8} {'plan':<{SHORT}} {'effects':<7} {'state':<11} {'changes':>9} {'open':>10}  why"]
     for plan in plans:
         lines.append(
             f"{plan['period']:<8} {plan['plan_hash'][:SHORT]} {plan['effects']:<7} {plan['state']:<11} "
             f"{plan['changes']:>9,} {plan['open_accounts']:>10,}  {plan['reason']}"
         )
-    return lines if len(lines) > 1 else ["no plan was made yet: run a month first (make run)"]
+    return lines
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
@@ -154,6 +196,10 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     if plan["outcomes"]:
         told = ", ".join(f"{outcome.replace('_', ' ')} {rows:,}" for outcome, rows in sorted(plan["outcomes"].items()))
         lines.append(f"What became of its changes: {told}")
+    for undoing in plan["undone"]:
+        lines += _undoing_lines(undoing)
+    if plan["reinstated"]:
+        lines.append(f"Undone one by one: {tell_count(plan['reinstated'], 'account')}")
     if plan["margins"]:
         lines.append(f"{'limit':<20} {'of':<24} {'changes':>9} {'allowed':>9}")
     for margin in plan["margins"]:
@@ -164,6 +210,17 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _undoing_lines(undoing: Mapping[str, Any]) -> list[str]:
+    told = [f"undone {tell_count(undoing['undone'], 'account')}"]
+    if undoing["withdrawn"]:
+        told.append(f"withdrawn {tell_count(undoing['withdrawn'], 'announcement')}")
+    told += [f"left {accounts:,} {LEFT_WORDS[why]}" for why, accounts in undoing["left"].items()]
+    return [
+        f"Undone by {undoing['recorded_by']} from {undoing['effective_on']} on: {undoing['reason']}",
+        f"  {', '.join(told)}",
+    ]
+
+
 def diff_lines(difference: Mapping[str, Any]) -> list[str]:
     """What :func:`diff_plans` found."""
     before, after = difference["before"], difference["after"]
@@ -172,7 +229,7 @@ def diff_lines(difference: Mapping[str, Any]) -> list[str]:
         f"to plan {after['plan_hash'][:SHORT]} of {after['period']} ({after['state']})"
     ]
     for word in ("entered", "left", "changed"):
-        lines.append(f"{word}: {len(difference[word]):,} accounts")
+        lines.append(f"{word}: {tell_count(len(difference[word]), 'account')}")
         for row in difference[word]:
             lines.append(f"  {row['bn15']} {_tell(row['before'])} -> {_tell(row['after'])}")
     return lines

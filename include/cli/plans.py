@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from include.workspace import Workspace
 
 
-_LEFT = {"changed_since": "changed since", "undone_before": "undone before", "dropped": "never changed"}
-
-
 @carm.group("plan")
 def plan() -> None:
     """List, show and compare plans, and undo an applied one.
@@ -30,10 +27,11 @@ def plan() -> None:
 def list_(ws: Workspace, as_json: bool, period: str | None) -> None:
     """List the plans: month, hash, state, changes, and why each is in its state."""
     from include.carm.period import Period
-    from include.plans import list_plans, plan_list_lines
+    from include.plans import list_plans, plan_list_lines, planned_months
 
-    plans = list_plans(ws, Period.parse(period) if period else None)
-    show(as_json, {"plans": plans}, plan_list_lines(plans))
+    month = Period.parse(period) if period else None
+    plans = list_plans(ws, month)
+    show(as_json, {"plans": plans}, plan_list_lines(plans, month, [] if plans else planned_months(ws)))
 
 
 @plan.command("show")
@@ -66,6 +64,7 @@ def diff(ws: Workspace, as_json: bool, first: str, second: str) -> None:
 @in_workspace
 def undo(ws: Workspace, as_json: bool, plan_hash: str, effective_on: date, reason: str, person: str) -> None:
     """Undo every change of an applied plan, account by account, except of those that changed since."""
+    from include.plans import LEFT_WORDS
     from include.reinstate import undo_plan
 
     facts = undo_plan(
@@ -79,7 +78,7 @@ def undo(ws: Workspace, as_json: bool, plan_hash: str, effective_on: date, reaso
     lines = [f"accounts undone: {facts['undone']:,}"]
     if facts["withdrawn"]:
         lines.append(f"announcements of closures withdrawn: {facts['withdrawn']:,}")
-    lines += [f"accounts left as they are, {_LEFT[why]}: {accounts:,}" for why, accounts in facts["left"].items()]
+    lines += [f"accounts left as they are, {LEFT_WORDS[why]}: {accounts:,}" for why, accounts in facts["left"].items()]
     show(as_json, facts, lines)
 
 

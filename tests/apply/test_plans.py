@@ -14,9 +14,19 @@ from include.carm.period import Period
 from include.decide import publish_decisions
 from include.operations_plan_tables import PLANS
 from include.plan_step import publish_plan
-from include.plans import diff_lines, diff_plans, find_plan, list_plans, plan_lines, plan_list_lines, show_plan
+from include.plans import (
+    diff_lines,
+    diff_plans,
+    find_plan,
+    list_plans,
+    plan_lines,
+    plan_list_lines,
+    planned_months,
+    show_plan,
+)
+from include.reinstate import reinstate_account, undo_plan
 from tests.decide.accounts import AS_OF, an_account, bn15_of
-from tests.decide.month import Register, month_of
+from tests.decide.month import AFTER_DECEMBER, Register, month_of
 
 DORMANT = an_account()
 ACTIVE = an_account(activities=(("import", AS_OF),))
@@ -47,8 +57,53 @@ def test_plans_are_listed_the_newest_month_first(register: Register) -> None:
     assert [(january, "ready"), (december, "superseded")] == [(plan["plan_hash"], plan["state"]) for plan in listed]
     assert {"close": {"no_activity_4_years": 1}, "keep": {"active": 1}} == listed[1]["counts"]
     assert [december] == [plan["plan_hash"] for plan in list_plans(register.ws, Period(2021, 12))]
+    assert ["2021-12", "2022-01"] == sorted(planned_months(register.ws))
     lines = plan_list_lines(listed)
     assert ["2022-01", january[:12], "live", "ready", "1", "1"] == lines[1].split()[:6]
+
+
+@pytest.mark.parametrize(
+    ("months", "told"),
+    [
+        ([], "no plan was made yet: run a month first (make run)"),
+        (["2021-12"], "2021-11 has no plan; 2021-12 has one"),
+        (["2021-12", "2021-10"], "2021-11 has no plan; 2021-12, 2021-10 have one"),
+        (
+            [f"2021-{month:02d}" for month in (12, 10, 9, 8, 7, 6)],
+            "2021-11 has no plan; 2021-12, 2021-10, 2021-09, 2021-08, 2021-07 and 1 more have one",
+        ),
+    ],
+)
+def test_a_month_without_a_plan_names_the_months_that_have_one(months: list[str], told: str) -> None:
+    assert [told] == plan_list_lines([], Period(2021, 11), months)
+
+
+def test_an_undone_plan_says_who_undid_it_from_when_and_why(register: Register) -> None:
+    plan_hash = make(register, [DORMANT] * 3)
+    apply_plan(register.ws, month_of(), plan_hash)
+    assert ([], 0) == tuple(show_plan(register.ws, plan_hash)[name] for name in ("undone", "reinstated"))
+    by = {"effective_on": AFTER_DECEMBER, "run_id": "by hand"}
+    reinstate_account(register.ws, bn15_of(1), reason="still in business", recorded_by="clerk", **by)
+    undo_plan(register.ws, plan_hash, reason="a broken feed", recorded_by="reviewer", **by)
+    plan = show_plan(register.ws, plan_hash)
+    assert {
+        "recorded_by": "reviewer",
+        "reason": "a broken feed",
+        "effective_on": str(AFTER_DECEMBER),
+        "known_from": "0001-01",
+        "undone": 2,
+        "withdrawn": 0,
+        "left": {"undone_before": 1},
+    } == plan["undone"][0]
+    lines = plan_lines(plan)
+    first = lines.index("What became of its changes: applied 3")
+    assert [
+        f"Undone by reviewer from {AFTER_DECEMBER} on: a broken feed",
+        "  undone 2 accounts, left 1 undone before",
+        "Undone one by one: 1 account",
+    ] == lines[first + 1 : first + 4]
+    shadow = make(register, [DORMANT], effects="shadow", area="shadow", run_id="run-2")
+    assert [] == show_plan(register.ws, shadow)["undone"]
 
 
 def test_a_plan_is_named_by_its_hash_or_by_the_beginning_of_it_or_by_its_month(register: Register) -> None:
@@ -138,7 +193,7 @@ def test_two_plans_differ_in_who_entered_left_and_changed(register: Register) ->
     lines = diff_lines(difference)
     assert f"  {bn15_of(4)} convert to exporter (only_export_activity) -> no decision" in lines
     assert f"  {bn15_of(3)} keep (active) -> close (no_activity_4_years)" in lines
-    assert "changed: 1 accounts" in lines
+    assert "changed: 1 account" in lines
 
 
 def test_a_plan_does_not_differ_from_itself(register: Register) -> None:
