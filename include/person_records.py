@@ -7,16 +7,18 @@ only that, sealed beside it as the dataset ``clean_up_records``. Each record is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Column, and_, func, insert, literal, or_, select, update
+from sqlalchemy import Column, Table, and_, func, insert, literal, or_, select, update
 
 from include.audit import append_link
-from include.carm.business_number import account_key, is_valid_bn15, normalise
+from include.carm.business_number import account_key, require_bn15
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.period import Period
+from include.carm.plain_text import require_plain_line
 from include.database import write_transaction
 from include.datasets import schema_of
 from include.operations_plan_tables import CLOSURE_ANNOUNCEMENTS, HOLDS, REINSTATEMENTS, REVIEW_DECISIONS
@@ -31,35 +33,26 @@ if TYPE_CHECKING:
 REVIEW_ANSWERS = ("keep", "handled_elsewhere")
 BEFORE_ANY_MONTH = "0001-01"
 LONGEST_REASON = 500
+LONGEST_NAME = 100
 _ACCOUNTS = TABLES["accounts"]
 
 
 def record_hold(ws: Workspace, bn15: str, *, until: date | None, reason: str, recorded_by: str) -> dict[str, Any]:
     """Hold every change of the account back up to and including ``until`` (None: until the hold is lifted).
 
-    Raises ``UsageError`` for a number, a day or a reason that cannot be, ``DataError`` for an account that the register
-    does not have. Returns ``{"hold_no", "bn15", "known_from", "until"}``.
+    The same hold by the same person in the same words is recorded once. Raises ``UsageError`` for a number, a day, a
+    reason or a name that cannot be, ``DataError`` for an account that the register does not have. Returns ``{"hold_no",
+    "bn15", "known_from", "until", "is_new", "beside"}``; ``beside`` are the other holds by persons that stand on the
+    account, each ``{"no", "until", "recorded_by"}``.
     """
     number = _require_account(ws, bn15)
-    reason = require_reason(reason)
+    signed = {"reason": require_reason(reason), "recorded_by": require_person(recorded_by)}
     with write_transaction(ws.operations) as connection:
-        known_from = next_known_from(connection)
-        if until is not None:
-            _require_reach(ws, until, known_from)
-        hold_no = next_number(connection, HOLDS.c.hold_no)
-        values = {
-            "hold_no": hold_no,
-            "bn15": number,
-            "account_key": account_key(number),
-            "reason": reason,
-            "hold_until": until,
-            "known_from": known_from,
-            "recorded_by": recorded_by,
-        }
-        connection.execute(insert(HOLDS).values(values))
-        facts = {"hold_no": hold_no, "until": until and until.isoformat(), "known_from": known_from}
-        append_link(connection, "hold", number, {**facts, "reason": reason, "recorded_by": recorded_by})
-    return {"hold_no": hold_no, "bn15": number, "known_from": known_from, "until": until}
+        hold, beside = _record(ws, connection, HOLDS, number, {"hold_until": until, **signed})
+        facts = {"hold_no": hold["hold_no"], "known_from": hold["known_from"]}
+        if hold["is_new"]:
+            append_link(connection, "hold", number, {**facts, "until": until and until.isoformat(), **signed})
+    return {**facts, "bn15": number, "until": until, "is_new": hold["is_new"], "beside": beside}
 
 
 def lift_hold(ws: Workspace, bn15: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
@@ -68,8 +61,8 @@ def lift_hold(ws: Workspace, bn15: str, *, reason: str, recorded_by: str) -> dic
     A hold of the register is the register's to lift. Raises ``Refused`` when there is no hold to lift. Returns
     ``{"hold_nos", "bn15", "lifted_from"}``.
     """
-    number = require_number(bn15)
-    reason = require_reason(reason)
+    number = require_bn15(bn15)
+    signed = {"reason": require_reason(reason), "recorded_by": require_person(recorded_by)}
     active = and_(HOLDS.c.bn15 == number, HOLDS.c.lifted_from.is_(None))
     with write_transaction(ws.operations) as connection:
         hold_nos = list(connection.execute(select(HOLDS.c.hold_no).where(active).order_by(HOLDS.c.hold_no)).scalars())
@@ -79,8 +72,7 @@ def lift_hold(ws: Workspace, bn15: str, *, reason: str, recorded_by: str) -> dic
             )
         lifted_from = next_known_from(connection)
         connection.execute(update(HOLDS).where(active).values(lifted_from=lifted_from))
-        facts = {"hold_nos": hold_nos, "lifted_from": lifted_from}
-        append_link(connection, "hold", number, {**facts, "reason": reason, "recorded_by": recorded_by})
+        append_link(connection, "hold", number, {"hold_nos": hold_nos, "lifted_from": lifted_from, **signed})
     return {"hold_nos": hold_nos, "bn15": number, "lifted_from": lifted_from}
 
 
@@ -89,37 +81,65 @@ def record_review(
 ) -> dict[str, Any]:
     """Settle what the rules refer to a person, up to and including ``until``: ``keep``, or ``handled_elsewhere``.
 
-    It keeps an account that would be *review* or *unknown*, and lets no change through. Raises as :func:`record_hold`.
-    Returns ``{"review_no", "bn15", "decision", "known_from", "until"}``.
+    It keeps an account that would be *review* or *unknown*, and lets no change through. Recorded once, and raises, as
+    :func:`record_hold`. Returns ``{"review_no", "bn15", "decision", "known_from", "until", "is_new", "beside"}``;
+    ``beside`` are the other reviews that hold.
     """
     number = _require_account(ws, bn15)
-    reason = require_reason(reason)
     if decision not in REVIEW_ANSWERS:
         raise UsageError(f"the decision is {decision!r}: write one of {', '.join(REVIEW_ANSWERS)}")
+    signed = {"reason": require_reason(reason), "recorded_by": require_person(recorded_by)}
     with write_transaction(ws.operations) as connection:
-        known_from = next_known_from(connection)
-        _require_reach(ws, until, known_from)
-        review_no = next_number(connection, REVIEW_DECISIONS.c.review_no)
-        values = {
-            "review_no": review_no,
-            "bn15": number,
-            "account_key": account_key(number),
-            "decision": decision,
-            "reason": reason,
-            "valid_until": until,
-            "known_from": known_from,
-            "recorded_by": recorded_by,
-        }
-        connection.execute(insert(REVIEW_DECISIONS).values(values))
-        facts = {"review_no": review_no, "decision": decision, "until": until.isoformat(), "known_from": known_from}
-        append_link(connection, "review", number, {**facts, "reason": reason, "recorded_by": recorded_by})
-    return {"review_no": review_no, "bn15": number, "decision": decision, "known_from": known_from, "until": until}
+        said = {"decision": decision, "valid_until": until, **signed}
+        review, beside = _record(ws, connection, REVIEW_DECISIONS, number, said)
+        facts = {"review_no": review["review_no"], "decision": decision, "known_from": review["known_from"]}
+        if review["is_new"]:
+            append_link(connection, "review", number, {**facts, "until": until.isoformat(), **signed})
+    return {**facts, "bn15": number, "until": until, "is_new": review["is_new"], "beside": beside}
+
+
+def _record(
+    ws: Workspace, connection: Connection, table: Table, bn15: str, said: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The row of ``table`` that has ``said``, with ``is_new``, and the others on the account that are still in force.
+
+    The row is written unless one that says the same is in force.
+    """
+    number, until = _NUMBER_AND_END[table]
+    row = {number.name: next_number(connection, number), "bn15": bn15, "account_key": account_key(bn15), **said}
+    row["known_from"] = next_known_from(connection)
+    as_of = record_as_of(ws, row["known_from"])
+    _require_reach(said[until.name], as_of, row["known_from"])
+    in_force = [table.c.bn15 == bn15, or_(until.is_(None), until >= as_of)]
+    if table is HOLDS:
+        in_force.append(HOLDS.c.lifted_from.is_(None))
+    others = [dict(other) for other in connection.execute(select(table).where(*in_force).order_by(number)).mappings()]
+    same = next((other for other in others if {name: other[name] for name in said} == said), None)
+    if same is None:
+        connection.execute(insert(table).values(row))
+    beside = [
+        {"no": other[number.name], "until": other[until.name], "recorded_by": other["recorded_by"]}
+        for other in others
+        if other is not same
+    ]
+    return {**(same or row), "is_new": same is None}, beside
+
+
+_NUMBER_AND_END = {
+    HOLDS: (HOLDS.c.hold_no, HOLDS.c.hold_until),
+    REVIEW_DECISIONS: (REVIEW_DECISIONS.c.review_no, REVIEW_DECISIONS.c.valid_until),
+}
 
 
 def next_known_from(connection: Connection) -> str:
     """The first statement month whose decisions know of what is recorded now: the one after the newest issued."""
     newest = connection.execute(select(func.max(ISSUED_MONTHS.c.period))).scalar()
     return str(Period.parse(newest).next()) if newest else BEFORE_ANY_MONTH
+
+
+def tell_known_from(known_from: str) -> str:
+    """The month from which decisions know of a record, for people."""
+    return "the first month" if known_from == BEFORE_ANY_MONTH else known_from
 
 
 def read_records(ws: Workspace, period: Period) -> pa.Table:
@@ -155,16 +175,8 @@ def _word(kind: str) -> Any:
     return literal(kind).label("kind")
 
 
-def require_number(bn15: str) -> str:
-    """The BN15 in its one spelling; raises ``UsageError`` for a text that is none."""
-    number = normalise(bn15)
-    if not is_valid_bn15(number):
-        raise UsageError(f"'{bn15}' is not a BN15 (RM) account number: nine digits, RM and four digits")
-    return number
-
-
 def _require_account(ws: Workspace, bn15: str) -> str:
-    number = require_number(bn15)
+    number = require_bn15(bn15)
     with ws.source.connect() as connection:
         query = select(_ACCOUNTS.c.bn15).where(_ACCOUNTS.c.bn15 == number).limit(1)
         if connection.execute(query).first() is None:
@@ -173,8 +185,8 @@ def _require_account(ws: Workspace, bn15: str) -> str:
 
 
 def require_reason(reason: str) -> str:
-    """The reason in one line; raises ``UsageError`` where it is empty or too long."""
-    text = " ".join(reason.split())
+    """The reason in one line; raises ``UsageError`` where it is empty, too long, or has what cannot be seen."""
+    text = require_plain_line(reason, "the reason")
     if not text:
         raise UsageError("a record needs its reason: say in a few words why, for who reads it in a year")
     if len(text) > LONGEST_REASON:
@@ -182,11 +194,21 @@ def require_reason(reason: str) -> str:
     return text
 
 
-def _require_reach(ws: Workspace, until: date, known_from: str) -> None:
-    if known_from == BEFORE_ANY_MONTH:
-        return
-    as_of = ws.calendar.as_of(Period.parse(known_from))
-    if until < as_of:
+def require_person(name: str) -> str:
+    """The name of who records, in one line; raises ``UsageError`` as :func:`require_reason`."""
+    person = require_plain_line(name, "the name of who records")
+    if not person or len(person) > LONGEST_NAME:
+        raise UsageError(f"nobody is named as who records: write a name of 1 to {LONGEST_NAME} characters")
+    return person
+
+
+def record_as_of(ws: Workspace, known_from: str) -> date:
+    """The last day of the first month that knows a record: on it the record must be in force, or it never counts."""
+    return date.min if known_from == BEFORE_ANY_MONTH else ws.calendar.as_of(Period.parse(known_from))
+
+
+def _require_reach(until: date | None, as_of: date, known_from: str) -> None:
+    if until is not None and until < as_of:
         raise UsageError(
             f"{until} is before {as_of}, the last day of {known_from}, the next month to be decided: the record would "
             "never count; write a later day"

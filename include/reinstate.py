@@ -18,13 +18,14 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, insert, literal,
 
 from include.announcements import announcements_sha256, withdraw_announcements
 from include.audit import append_link
-from include.carm.business_number import account_key
+from include.carm.business_number import account_key, require_bn15
+from include.carm.counts import tell_count
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS, REINSTATEMENTS
-from include.person_records import BEFORE_ANY_MONTH, next_known_from, next_number, require_number, require_reason
-from include.plans import find_plan
+from include.person_records import BEFORE_ANY_MONTH, next_known_from, next_number, require_person, require_reason
+from include.plans import LEFT_WORDS, find_plan
 from include.source_schema import TABLES, canonical_bn15
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def reinstate_account(
     the account changed since and somebody must look at it.
     Returns ``{"reinstatement_no", "bn15", "undoes", "plan_hash", "effective_on", "known_from"}``.
     """
-    number, told = require_number(bn15), require_reason(reason)
+    number, told, recorded_by = require_bn15(bn15), require_reason(reason), require_person(recorded_by)
     _require_database(ws)
     with write_transaction(ws.operations) as connection:
         _shut_out_other_writers(connection)
@@ -80,6 +81,13 @@ def reinstate_account(
     }
 
 
+def find_undoable(ws: Workspace, bn15: str) -> dict[str, Any]:
+    """What :func:`reinstate_account` would undo now, with its ``plan_hash`` and ``action``; raises as it does."""
+    _require_database(ws)
+    with ws.operations.connect() as connection:
+        return _find_change(connection, require_bn15(bn15))
+
+
 def undo_plan(
     ws: Workspace, plan_hash: str, *, reason: str, effective_on: date, recorded_by: str, run_id: str
 ) -> dict[str, Any]:
@@ -91,6 +99,7 @@ def undo_plan(
     reasons are ``changed_since``, ``undone_before`` and ``dropped``.
     """
     plan_hash, told = find_plan(ws, plan_hash)["plan_hash"], require_reason(reason)
+    recorded_by = require_person(recorded_by)
     _require_database(ws)
     with write_transaction(ws.operations) as connection:
         _shut_out_other_writers(connection)
@@ -257,8 +266,7 @@ def _why_left(change: Mapping[str, Any]) -> str | None:
 
 
 def _tell_left(left: Mapping[str | None, int]) -> str:
-    words = {"changed_since": "changed since", "undone_before": "undone before", "dropped": "never changed"}
-    told = [f"{accounts:,} {words[str(reason)]}" for reason, accounts in sorted(left.items(), key=str)]
+    told = [f"{accounts:,} {LEFT_WORDS[str(reason)]}" for reason, accounts in sorted(left.items(), key=str)]
     return ", ".join(told) or "it changed no account"
 
 
@@ -347,8 +355,8 @@ def _require_one_version(connection: Connection, these: ColumnElement[bool], eff
     wrong = connection.execute(select(func.count()).select_from(begun).where(begun.c.versions != 1)).scalar_one()
     if wrong:
         raise DataError(
-            f"{wrong:,} accounts would not have exactly one version from {effective_on} on: nothing was changed; look "
-            "at their versions in the register"
+            f"{tell_count(wrong, 'account')} would not have exactly one version from {effective_on} on: nothing was "
+            "changed; look at the versions in the register"
         )
 
 

@@ -19,8 +19,6 @@ from include.carm.errors import CarmError, UsageError
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""
 
-LONGEST_NAME = 100
-
 
 class Verbs(click.Group):
     """Turns what a verb raises into one line on standard error and an exit code."""
@@ -79,14 +77,13 @@ def by_a_person(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _person(by: str | None) -> str:
+    from include.person_records import require_person
+
     if by is not None:
-        name = " ".join(by.split())
-        if not name or len(name) > LONGEST_NAME:
-            raise UsageError(f"--by names nobody: write a name of 1 to {LONGEST_NAME} characters")
-        return name
+        return require_person(by)
     try:
         # Of the user that the process runs as; LOGNAME and USER can be set to anything.
-        return pwd.getpwuid(os.getuid()).pw_name
+        return require_person(pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:
         raise UsageError("this user has no log-in name here: say who records with --by NAME") from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
 @in_workspace
 def hold(ws: Workspace, as_json: bool, bn15: str, until: date | None, lift: bool, reason: str, person: str) -> None:
     """Hold back every change of account BN15, or lift such a hold, from the next month that is not issued."""
-    from include.person_records import lift_hold, record_hold
+    from include.person_records import lift_hold, record_hold, tell_known_from
 
     if lift:
         if until is not None:
             raise UsageError("a hold is lifted from the next month on, and not until a day: leave --until out")
         facts = lift_hold(ws, bn15, reason=reason, recorded_by=person)
         numbers = ", ".join(str(number) for number in facts["hold_nos"])
-        lines = [f"hold {numbers} of {facts['bn15']} is lifted from {_month(facts['lifted_from'])} on, by {person}"]
+        lifted_from = tell_known_from(facts["lifted_from"])
+        lines = [f"hold {numbers} of {facts['bn15']} is lifted from {lifted_from} on, by {person}"]
     else:
         facts = record_hold(ws, bn15, until=until, reason=reason, recorded_by=person)
-        end = f"until {until}" if until else "until it is lifted"
         lines = [
-            f"hold {facts['hold_no']} of {facts['bn15']} {end}, recorded by {person}; "
-            f"decisions know of it from {_month(facts['known_from'])} on"
+            f"hold {facts['hold_no']} of {facts['bn15']} {_end(until)}, recorded by {person}; "
+            f"decisions know of it from {tell_known_from(facts['known_from'])} on",
+            *_notes("hold", facts),
         ]
     show(as_json, facts, lines)
 
@@ -53,15 +55,24 @@ def hold(ws: Workspace, as_json: bool, bn15: str, until: date | None, lift: bool
 @in_workspace
 def review(ws: Workspace, as_json: bool, bn15: str, decision: str, until: date, reason: str, person: str) -> None:
     """Settle what the rules refer to a person about account BN15, so that it does not come back each month."""
-    from include.person_records import record_review
+    from include.person_records import record_review, tell_known_from
 
     facts = record_review(ws, bn15, decision=decision, until=until, reason=reason, recorded_by=person)
     lines = [
         f"review {facts['review_no']} of {facts['bn15']}: {decision} until {until}, recorded by {person}; "
-        f"decisions know of it from {_month(facts['known_from'])} on"
+        f"decisions know of it from {tell_known_from(facts['known_from'])} on",
+        *_notes("review", facts),
     ]
     show(as_json, facts, lines)
 
 
-def _month(known_from: str) -> str:
-    return "the first month" if known_from == "0001-01" else known_from
+def _end(until: date | None) -> str:
+    return f"until {until}" if until else "until it is lifted"
+
+
+def _notes(what: str, facts: Mapping[str, Any]) -> Iterator[str]:
+    """What the person may not have known: that it was recorded before, and what is in force beside it."""
+    if not facts["is_new"]:
+        yield f"It was recorded before; {what} {facts[f'{what}_no']} stands, and nothing was added"
+    for other in facts["beside"]:
+        yield f"In force beside it: {what} {other['no']} {_end(other['until'])}, recorded by {other['recorded_by']}"

@@ -55,8 +55,8 @@ def reinstate(register: Register, bn15: str, effective_on: date = AFTER_DECEMBER
     return reinstate_account(register.ws, bn15, effective_on=effective_on, **arguments)
 
 
-def undo(register: Register, plan_hash: str, effective_on: date = AFTER_DECEMBER) -> dict[str, Any]:
-    arguments = {"reason": "a broken feed", "recorded_by": "clerk", "run_id": "by hand"}
+def undo(register: Register, plan_hash: str, effective_on: date = AFTER_DECEMBER, **others: Any) -> dict[str, Any]:
+    arguments = {"reason": "a broken feed", "recorded_by": "clerk", "run_id": "by hand"} | others
     return undo_plan(register.ws, plan_hash, effective_on=effective_on, **arguments)
 
 
@@ -264,6 +264,21 @@ REFUSED: dict[str, tuple[Callable[[Register], Any], type[Exception], str]] = {
         lambda register: undo(register, register.plans()[0]["plan_hash"], AS_OF),
         UsageError,
         "2021-12-24 is before 2021-12-25",
+    ),
+    "a reason that cannot be seen": (
+        lambda register: reinstate(register, CLOSED, reason="asked\x1b[2K for"),
+        UsageError,
+        "the reason has a character that cannot be seen",
+    ),
+    "a name that cannot be seen": (
+        lambda register: reinstate(register, CLOSED, recorded_by="clerk\u202e"),
+        UsageError,
+        "the name of who records has a character that cannot be seen",
+    ),
+    "a plan, by a name that cannot be seen": (
+        lambda register: undo(register, register.plans()[0]["plan_hash"], recorded_by="\u200b"),
+        UsageError,
+        "the name of who records has a character that cannot be seen",
     ),
     "a register that is not written": (
         lambda register: reinstate(register.with_policy(apply="file"), CLOSED),

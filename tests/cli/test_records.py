@@ -72,7 +72,33 @@ def test_a_hold_is_recorded_under_the_log_in_name_and_lifted_under_another(run: 
 def test_a_hold_without_an_end_says_so_and_json_has_the_facts(run: Any) -> None:
     assert "until it is lifted" in run("hold", BN15, "--reason", "x").stdout
     facts = json.loads(run("hold", BN15, "--reason", "x", "--until", LATER, "--json").stdout)
-    assert facts == {"hold_no": 2, "bn15": BN15, "known_from": "0001-01", "until": str(LATER)}
+    beside = [{"no": 1, "until": None, "recorded_by": SELF}]
+    assert facts == {
+        "hold_no": 2,
+        "known_from": "0001-01",
+        "bn15": BN15,
+        "until": str(LATER),
+        "is_new": True,
+        "beside": beside,
+    }
+
+
+def test_a_second_record_says_what_is_in_force_already_and_a_repeated_one_adds_nothing(
+    run: Any, register: Register
+) -> None:
+    first = ["hold", BN15, "--until", LATER, "--reason", "an appeal", "--by", "analyst"]
+    run(*first)
+    told = run("hold", BN15, "--reason", "a second appeal", "--by", "clerk").stdout.splitlines()
+    assert told[1:] == [f"In force beside it: hold 1 until {LATER}, recorded by analyst"]
+    again = run(*first).stdout.splitlines()
+    assert again[1:] == [
+        "It was recorded before; hold 1 stands, and nothing was added",
+        "In force beside it: hold 2 until it is lifted, recorded by clerk",
+    ]
+    assert len(rows(register, HOLDS)) == 2
+    review = ["review", BN15, "--decision", "keep", "--until", LATER, "--reason", "x", "--by", "clerk"]
+    run(*review)
+    assert run(*review).stdout.splitlines()[1:] == ["It was recorded before; review 1 stands, and nothing was added"]
 
 
 def test_a_review_is_recorded(run: Any, register: Register) -> None:
@@ -96,9 +122,12 @@ def test_a_review_is_recorded(run: Any, register: Register) -> None:
         (["hold", BN15, "--reason", "x", "--until", "20211224"], 2, "'20211224' is not a day: write YYYY-MM-DD"),
         (["hold", BN15, "--reason", "x", "--lift", "--until", "2022-12-24"], 2, "leave --until out"),
         (["hold", BN15, "--reason", "x", "--lift"], 1, "no hold that a person recorded stands on"),
-        (["hold", BN15, "--reason", "x", "--by", "  "], 2, "--by names nobody"),
-        (["hold", BN15, "--reason", "x", "--by", "n" * 101], 2, "--by names nobody"),
+        (["hold", BN15, "--reason", "\x1b[2Jx"], 2, "the reason has a character that cannot be seen (U+001B)"),
+        (["hold", BN15, "--reason", "x", "--by", "an\u202eona"], 2, "the name of who records has a character that"),
+        (["hold", BN15, "--reason", "x", "--by", "  "], 2, "nobody is named as who records"),
+        (["hold", BN15, "--reason", "x", "--by", "n" * 101], 2, "nobody is named as who records"),
         (["hold", "123", "--reason", "x"], 2, "is not a BN15"),
+        (["hold", "123456789RM0001", "--reason", "x"], 2, "the check digit of 123456789 is wrong"),
         (["hold", bn15_of(9), "--reason", "x"], 1, "the register has no account"),
         (["review", BN15, "--decision", "close", "--until", "2022-12-24", "--reason", "x"], 2, "'close' is not one of"),
         (["review", BN15, "--decision", "keep", "--reason", "x"], 2, "Missing option '--until'"),

@@ -17,7 +17,7 @@ from include.datasets import schema_of
 from include.decide import publish_decisions
 from include.operations_plan_tables import CLOSURE_ANNOUNCEMENTS, HOLDS, REINSTATEMENTS, REVIEW_DECISIONS
 from include.operations_statement_tables import ISSUED_MONTHS
-from include.person_records import lift_hold, read_records, record_hold, record_review
+from include.person_records import lift_hold, read_records, record_hold, record_review, tell_known_from
 from tests.decide.accounts import AS_OF, an_account, bn15_of
 from tests.decide.cells import BOTH
 from tests.decide.month import DECEMBER, Register, month_of
@@ -25,6 +25,7 @@ from tests.pipeline import read
 
 DORMANT, MIXED = bn15_of(0), bn15_of(1)
 BY = {"reason": "an appeal is pending", "recorded_by": "clerk"}
+ALONE = {"is_new": True, "beside": []}
 JANUARY = Period(2022, 1)
 
 
@@ -66,7 +67,7 @@ def decide(register: Register) -> dict[str, dict[str, Any]]:
 def test_a_hold_is_a_row_and_a_link_and_stops_the_closure(register: Register) -> None:
     assert "close" == decide(register)[DORMANT]["action"]
     made = record_hold(register.ws, DORMANT.lower().replace("rm", " rm "), until=AS_OF, **BY)
-    assert {"hold_no": 1, "bn15": DORMANT, "known_from": "0001-01", "until": AS_OF} == made
+    assert {"hold_no": 1, "bn15": DORMANT, "known_from": "0001-01", "until": AS_OF, **ALONE} == made
     (row,) = rows_of(register, HOLDS)
     assert (DORMANT, "an appeal is pending", AS_OF, None, "clerk") == (
         row["bn15"],
@@ -85,7 +86,7 @@ def test_a_hold_is_a_row_and_a_link_and_stops_the_closure(register: Register) ->
 def test_a_review_is_a_row_and_a_link_and_settles_the_account(register: Register) -> None:
     assert "review" == decide(register)[MIXED]["action"]
     made = record_review(register.ws, MIXED, decision="keep", until=AS_OF, **BY)
-    assert {"review_no": 1, "bn15": MIXED, "decision": "keep", "known_from": "0001-01", "until": AS_OF} == made
+    assert {"review_no": 1, "bn15": MIXED, "decision": "keep", "known_from": "0001-01", "until": AS_OF, **ALONE} == made
     (row,) = rows_of(register, REVIEW_DECISIONS)
     assert (MIXED, "keep", AS_OF, "clerk") == (row["bn15"], row["decision"], row["valid_until"], row["recorded_by"])
     facts = {"review_no": 1, "decision": "keep", "until": "2021-12-24", "known_from": "0001-01", **BY}
@@ -119,6 +120,14 @@ def test_lifting_lifts_every_hold_of_persons_on_the_account(register: Register) 
         ({"bn15": bn15_of(7)}, DataError, "the register has no account"),
         ({"reason": " \n"}, UsageError, "needs its reason"),
         ({"reason": "x" * 501}, UsageError, "500 are the most"),
+        ({"reason": "an \x1b[8mappeal"}, UsageError, r"^the reason has a character that cannot be seen \(U\+001B\)"),
+        (
+            {"recorded_by": "clerk\N{RIGHT-TO-LEFT OVERRIDE}"},
+            UsageError,
+            r"^the name of who .* \(U\+202E\)",
+        ),
+        ({"recorded_by": " "}, UsageError, "write a name of 1 to 100 characters"),
+        ({"recorded_by": "n" * 101}, UsageError, "write a name of 1 to 100 characters"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(
@@ -138,6 +147,59 @@ def test_a_review_decides_to_keep_or_says_that_it_is_handled(register: Register)
         record_review(register.ws, MIXED, decision="close", until=AS_OF, **BY)
 
 
+def test_reason_and_name_are_one_line_and_may_be_as_long_as_that(register: Register) -> None:
+    record_hold(register.ws, DORMANT, until=None, reason="x" * 499 + "y", recorded_by=" the\tclerk ")
+    record_review(register.ws, MIXED, decision="keep", until=AS_OF, reason="an\nappeal", recorded_by="n" * 100)
+    lift_hold(register.ws, DORMANT, reason="settled\n", recorded_by="the  clerk")
+    assert ["the clerk"] == [row["recorded_by"] for row in rows_of(register, HOLDS)]
+    assert [("an appeal", "n" * 100)] == [
+        (row["reason"], row["recorded_by"]) for row in rows_of(register, REVIEW_DECISIONS)
+    ]
+    assert ["x" * 499 + "y", "an appeal", "settled"] == [facts["reason"] for _, _, facts in links_of(register)]
+    with pytest.raises(UsageError, match="cannot be seen"):
+        lift_hold(register.ws, DORMANT, reason="settled\x07", recorded_by="clerk")
+
+
+def test_the_same_hold_again_is_recorded_once(register: Register) -> None:
+    hold = {"until": AS_OF, **BY}
+    first = record_hold(register.ws, DORMANT, **hold)
+    record_hold(register.ws, MIXED, **hold)
+    links = links_of(register)
+    assert {**first, "is_new": False} == record_hold(register.ws, DORMANT, **hold)
+    issue(register, "2021-11")
+    assert {**first, "is_new": False} == record_hold(register.ws, DORMANT, **hold)
+    assert (2, links) == (len(rows_of(register, HOLDS)), links_of(register))
+    lift_hold(register.ws, DORMANT, **BY)
+    again = record_hold(register.ws, DORMANT, **hold)
+    assert (3, True, []) == (again["hold_no"], again["is_new"], again["beside"])
+
+
+@pytest.mark.parametrize("other", [{"until": None}, {"reason": "another file"}, {"recorded_by": "reviewer"}])
+def test_another_hold_is_recorded_beside_the_one_that_is_in_force(register: Register, other: dict[str, Any]) -> None:
+    record_hold(register.ws, DORMANT, **{"until": AS_OF, **BY})
+    second = record_hold(register.ws, DORMANT, **{"until": AS_OF, **BY, **other})
+    beside = [{"no": 1, "until": AS_OF, "recorded_by": "clerk"}]
+    assert (2, True, beside) == (second["hold_no"], second["is_new"], second["beside"])
+
+
+def test_the_same_review_again_is_recorded_once_and_another_beside_it(register: Register) -> None:
+    review = {"decision": "keep", "until": AS_OF, **BY}
+    first = record_review(register.ws, MIXED, **review)
+    links = links_of(register)
+    assert {**first, "is_new": False} == record_review(register.ws, MIXED, **review)
+    assert (1, links) == (len(rows_of(register, REVIEW_DECISIONS)), links_of(register))
+    second = record_review(register.ws, MIXED, **{**review, "decision": "handled_elsewhere"})
+    beside = [{"no": 1, "until": AS_OF, "recorded_by": "clerk"}]
+    assert (2, True, beside) == (second["review_no"], second["is_new"], second["beside"])
+
+
+def test_a_record_that_ends_before_the_next_month_is_not_beside_a_new_one(register: Register) -> None:
+    for until in (AS_OF, register.ws.calendar.as_of(JANUARY)):
+        record_hold(register.ws, DORMANT, until=until, **BY)
+    issue(register, "2021-12")
+    assert [2] == [other["no"] for other in record_hold(register.ws, DORMANT, until=None, **BY)["beside"]]
+
+
 # From which month a record counts.
 
 
@@ -149,6 +211,11 @@ def test_an_issued_month_never_takes_notice_of_what_is_recorded_after_it(registe
     assert "2022-01" == record_review(register.ws, MIXED, decision="keep", until=january, **BY)["known_from"]
     assert [] == kinds(register)
     assert [("hold", 1), ("review", 1)] == kinds(register, JANUARY)
+
+
+@pytest.mark.parametrize(("known_from", "told"), [("0001-01", "the first month"), ("2022-01", "2022-01")])
+def test_the_month_from_which_a_record_is_known_is_told(known_from: str, told: str) -> None:
+    assert told == tell_known_from(known_from)
 
 
 def test_a_hold_that_is_lifted_stays_known_in_the_months_that_it_held(register: Register) -> None:
