@@ -41,11 +41,14 @@ _DRIVERS = {
 _BULK_CACHE_KIB = 128 * 1024
 
 
-def connect_engine(url: str, *, create: bool = False, wait_seconds: float = WAIT_SECONDS) -> Engine:
+def connect_engine(
+    url: str, *, create: bool = False, wait_seconds: float = WAIT_SECONDS, lake: Path | None = None
+) -> Engine:
     """An engine for ``url`` (``sqlite:///path``, ``postgresql://user:password@host/name``). Nothing is opened yet.
 
     With ``create`` a missing SQLite file is made, readable by its owner alone; else it is an ``Unavailable`` error
-    when first used, for an empty file made in passing would look like a source without a row.
+    when first used, for an empty file made in passing would look like a source without a row. ``lake`` is the folder
+    whose months belong to the database: it tells one that lost its tables from one that never had them.
     Raises ``UsageError`` for a URL of another kind.
     """
     target = _read_url(url)
@@ -61,7 +64,7 @@ def connect_engine(url: str, *, create: bool = False, wait_seconds: float = WAIT
     else:
         arguments = {} if "connect_timeout" in target.query else {"connect_timeout": 10}
         engine = create_engine(target, connect_args=arguments, **options)
-    engine = engine.execution_options(wait_seconds=wait_seconds)
+    engine = engine.execution_options(wait_seconds=wait_seconds, lake=lake)
     event.listen(engine, "handle_error", _replace_error)
     return engine
 
@@ -131,7 +134,7 @@ def explain_error(error: BaseException, engine: Engine) -> CarmError | None:
         import psycopg
 
         if isinstance(error, psycopg.Error):
-            return _explain_postgresql(error, name)
+            return _explain_postgresql(error, name, engine)
     return None
 
 
@@ -220,11 +223,11 @@ def _explain_sqlite(error: sqlite3.Error, name: str, engine: Engine) -> CarmErro
     if code in ("NOTADB", "CORRUPT"):
         return DataError(f"{name} is not a sound SQLite database: restore it from a backup, or name another file")
     if str(error).startswith("no such table"):
-        return _missing_table(name, str(error).rpartition(" ")[2])
+        return _missing_table(name, str(error).rpartition(" ")[2], engine)
     return None
 
 
-def _explain_postgresql(error: Any, name: str) -> CarmError | None:
+def _explain_postgresql(error: Any, name: str, engine: Engine) -> CarmError | None:
     state = error.sqlstate or ""
     # A connection that was never made has no state: whatever was wrong, the URL is where to look.
     if state.startswith(("08", "57P")) or (not state and type(error).__name__ in _CONNECTION_ERRORS):
@@ -242,14 +245,22 @@ def _explain_postgresql(error: Any, name: str) -> CarmError | None:
     if state == "42501":
         return Unavailable(f"{name} does not let this user do that: grant the user its rights on the tables")
     if state == "42P01":
-        return _missing_table(name, error.diag.table_name or error.diag.message_primary.split('"')[1::2][0])
+        table = error.diag.table_name or error.diag.message_primary.split('"')[1::2][0]
+        return _missing_table(name, table, engine)
     return None
 
 
 _CONNECTION_ERRORS = ("OperationalError", "ConnectionTimeout")
 
 
-def _missing_table(name: str, table: str) -> CarmError:
+def _missing_table(name: str, table: str, engine: Engine) -> CarmError:
     if "carm_" in table and not table.endswith(("carm_loads", "carm_demo_world")):
+        lake = engine.get_execution_options()["lake"]
+        if lake is not None and any(lake.glob("*/period=*")):
+            return DataError(
+                f"{name} has no table {table}, though {lake} holds months: name the database that belongs to them "
+                "(--apply or CARM_APPLY_URL, in Airflow the connection carm_apply), or restore it from a backup; "
+                "without one, drop what is left of the carm_ tables, put the folder aside and run the months anew"
+            )
         return DataError(f"no month was run on {name} yet: run one first (make run)")
     return DataError(f"{name} has no table {table}: fill it with `carm demo` or `carm load FOLDER`")

@@ -12,7 +12,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from include.carm.calendar import Calendar
-from include.carm.errors import Unavailable
+from include.carm.errors import Unavailable, UsageError
 from include.carm.policy import Policy
 
 if TYPE_CHECKING:
@@ -37,36 +37,43 @@ class Workspace:
 
     @classmethod
     def open(
-        cls, data: Path | str | None = None, *, source_url: str | None = None, apply_url: str | None = None
+        cls,
+        data: Path | str | None = None,
+        *,
+        source_url: str | None = None,
+        apply_url: str | None = None,
+        create: bool = True,
     ) -> Workspace:
-        """Open ``data`` (default: ``CARM_DATA``, else ``data``), making the folder for its owner alone.
+        """Open ``data`` (default: ``CARM_DATA``, else ``data``); with ``create`` it is made, for its owner alone.
 
-        Without URLs the source is ``source.db`` in that folder. Raises ``Unavailable`` when the folder cannot be used
-        and ``UsageError`` when a configuration file is wrong.
+        Without URLs the source is ``source.db`` in that folder. Raises ``Unavailable`` when the folder cannot be used,
+        and ``UsageError`` when it is not there and is not to be made, or when a configuration file is wrong.
         """
         folder = Path(data or os.environ.get("CARM_DATA") or "data").absolute()
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise Unavailable(
-                f"cannot use the data folder {folder} ({error.strerror}): name another with DATA=folder or CARM_DATA"
-            ) from error
+        if create:
+            _make_folder(folder)
+        elif not folder.is_dir():
+            raise UsageError(
+                f"there is no data folder {folder}: name the right one with --data FOLDER or CARM_DATA, or fill one "
+                "with `carm demo` or `carm load FOLDER`"
+            )
         source = source_url or f"sqlite:///{folder / 'source.db'}"
         return cls(folder, source, apply_url or source, Calendar.load(), Policy.load())
 
     @cached_property
     def source(self) -> Engine:
         """The engine behind ``carm_source``: reads only."""
-        from include.database import connect_engine
-
-        return connect_engine(self.source_url)
+        return self._connect(self.source_url)
 
     @cached_property
     def operations(self) -> Engine:
         """The engine behind ``carm_apply``: the ``carm_*`` tables, and the accounts when a plan is applied."""
+        return self.source if self.apply_url == self.source_url else self._connect(self.apply_url)
+
+    def _connect(self, url: str) -> Engine:
         from include.database import connect_engine
 
-        return self.source if self.apply_url == self.source_url else connect_engine(self.apply_url)
+        return connect_engine(url, lake=self.data / "lake")
 
     def lake(self, area: str = "lake") -> Lake:
         """The lake of ``area``: ``lake`` (the record) or ``shadow``."""
@@ -92,3 +99,12 @@ class Workspace:
             yield folder
         finally:
             rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot use the data folder {folder} ({error.strerror}): name another with DATA=folder or CARM_DATA"
+        ) from error

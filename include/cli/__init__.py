@@ -1,9 +1,9 @@
 """The command line ``carm``: for people, beside the UI of Airflow.
 
 A verb is one function in a module of this package. ``@carm.command`` names it, ``@in_workspace`` gives it the workspace
-and ``--json``; it prints through :func:`show` and raises a ``CarmError`` for whatever a person can put right. Exit
-codes: 0 done, 1 the data or a check failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help``
-answers at once.
+and ``--json`` (``@in_new_workspace`` where it fills a source, and may make the data folder); it prints through
+:func:`show` and raises a ``CarmError`` for whatever a person can put right. Exit codes: 0 done, 1 the data or a check
+failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations

@@ -21,21 +21,35 @@ INTERRUPTED = 130
 
 
 class Verbs(click.Group):
-    """Turns what a verb raises into one line on standard error and an exit code."""
+    """Turns what a verb raises into an exit code and its text on standard error, as JSON where ``--json`` asks."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Also an error in the other words of the verb is to be JSON, and then no verb has read the option.
+        ctx.obj = "--json" in args
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except CarmError as error:
-            click.echo(str(error), err=True)
-            raise click.exceptions.Exit(error.exit_code) from error
+            raise _leave(ctx, str(error), error.exit_code) from error
+        except click.UsageError as error:
+            if not ctx.obj:
+                raise
+            raise _leave(ctx, error.format_message(), error.exit_code) from error
         except KeyboardInterrupt as error:
-            click.echo("interrupted: nothing of the unfinished step was kept", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from error
+            raise _leave(ctx, "interrupted: nothing of the unfinished step was kept", INTERRUPTED) from error
         except BrokenPipeError as error:
             # The reader (head, less) has seen enough. Python would complain again when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from error
+
+
+def _leave(ctx: click.Context, error: str, exit_code: int) -> click.exceptions.Exit:
+    """Print the error, and what to raise then."""
+    facts = {"error": error, "exit_code": exit_code}
+    click.echo(json.dumps(facts, ensure_ascii=False) if ctx.obj else error, err=True)
+    return click.exceptions.Exit(exit_code)
 
 
 @click.group("carm", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,8 +60,11 @@ def carm() -> None:
     """
 
 
-def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give ``verb`` the options that all verbs share, as arguments ``ws`` (Workspace) and ``as_json`` (bool)."""
+def in_workspace(verb: Callable[..., None], *, create: bool = False) -> Callable[..., None]:
+    """Give ``verb`` the options that all verbs share, as arguments ``ws`` (Workspace) and ``as_json`` (bool).
+
+    The data folder must be there, unless the verb may ``create`` it.
+    """
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of text for people.")
     @click.option("--source", metavar="URL", envvar="CARM_SOURCE_URL", help="SQLAlchemy URL of the source database.")
@@ -59,9 +76,15 @@ def in_workspace(verb: Callable[..., None]) -> Callable[..., None]:
     def with_options(data: Path | None, source: str | None, apply_: str | None, as_json: bool, **others: Any) -> None:
         from include.workspace import Workspace
 
-        verb(ws=Workspace.open(data, source_url=source, apply_url=apply_), as_json=as_json, **others)
+        ws = Workspace.open(data, source_url=source, apply_url=apply_, create=create)
+        verb(ws=ws, as_json=as_json, **others)
 
     return with_options
+
+
+def in_new_workspace(verb: Callable[..., None]) -> Callable[..., None]:
+    """The same for a verb that fills a source: it makes the data folder."""
+    return in_workspace(verb, create=True)
 
 
 def by_a_person(verb: Callable[..., None]) -> Callable[..., None]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from include.cli.group import ShownProgress, carm, in_workspace, show
+from include.carm.counts import inflect, tell_count
+from include.cli.group import ShownProgress, carm, in_new_workspace, show
 
 if TYPE_CHECKING:
     from include.workspace import Workspace
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @carm.command("load")
 @click.argument("folder", type=Path)
 @click.option("--append", is_flag=True, help="Add the rows to what the source holds already.")
-@in_workspace
+@in_new_workspace
 def load(ws: Workspace, as_json: bool, folder: Path, append: bool) -> None:
     """Load the CSV files of FOLDER into the source, all of them or nothing.
 
@@ -41,7 +42,7 @@ def load(ws: Workspace, as_json: bool, folder: Path, append: bool) -> None:
         "missing": report.missing,
         "ignored": report.ignored,
     }
-    lines = [f"{file.name:<26}{file.rows:>14,} rows  {file.state}" for file in report.files]
+    lines = [f"{file.name:<26}{file.rows:>14,} {inflect(file.rows, 'row'):<4}  {file.state}" for file in report.files]
     if not append and "export_declarations.csv" in report.missing:
         lines.append("export_declarations.csv was not delivered: its months will not be covered")
     if not report.changed:
@@ -54,7 +55,7 @@ def load(ws: Workspace, as_json: bool, folder: Path, append: bool) -> None:
 @click.option("--months", type=int, default=55, show_default=True, help="How many statement months.")
 @click.option("--seed", type=int, default=2021, show_default=True, help="The same seed gives the same rows.")
 @click.option("--last-period", default="2021-12", show_default=True, metavar="YYYY-MM", help="The last month.")
-@in_workspace
+@in_new_workspace
 def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, last_period: str) -> None:
     """Fill an empty source with an invented world. The same world again changes nothing."""
     from include.database import connect_engine
@@ -73,7 +74,7 @@ def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, la
         )
     finally:
         progress.close()
-    made_from = f"seed {seed}: {accounts:,} accounts, {months} months to {last_period}"
+    made_from = f"seed {seed}: {tell_count(accounts, 'account')}, {tell_count(months, 'month')} to {last_period}"
     facts = {
         "changed": report.changed,
         "seed": seed,
@@ -83,7 +84,8 @@ def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, la
         "rows": report.rows,
     }
     if report.changed:
-        lines = [f"demo world of {made_from}", *(f"{name:<22}{rows:>14,} rows" for name, rows in report.rows.items())]
+        lines = [f"demo world of {made_from}"]
+        lines += [f"{name:<22}{rows:>14,} {inflect(rows, 'row')}" for name, rows in report.rows.items()]
     else:
         lines = [f"nothing changed: the source holds the demo world of {made_from}"]
     show(as_json, facts, lines)

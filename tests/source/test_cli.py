@@ -36,7 +36,7 @@ def test_load_tells_what_it_loaded(run: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "accounts.csv                           0 rows  loaded",
-        "transactions.csv                       1 rows  loaded",
+        "transactions.csv                       1 row   loaded",
         "export_declarations.csv was not delivered: its months will not be covered",
     ]
     assert result.stderr == ""
@@ -81,6 +81,10 @@ def test_demo_tells_what_it_made_and_that_it_is_there_already(run: Any) -> None:
     other: Result = run("demo", "--accounts", 31, "--months", 2, "--seed", 5, "--json")
     assert (other.exit_code, other.stdout) == (1, "")
     assert "holds another demo world" in other.stderr
+
+
+def test_one_is_told_in_the_singular(run: Any) -> None:
+    assert run("demo", "--accounts", 1, "--months", 2).stdout.startswith("demo world of seed 2021: 1 account, 2 months")
 
 
 def test_demo_tells_programs_the_same(run: Any) -> None:
@@ -141,6 +145,71 @@ def test_every_error_has_its_exit_code_and_one_line(error: BaseException, code: 
 
     result = CliRunner().invoke(group, ["verb"])
     assert (result.exit_code, len(result.stderr.splitlines()), result.stdout) == (code, 1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["load", "/no/such/folder"], 2, "cannot read the folder /no/such/folder"),
+        (["demo", "--accounts", "many"], 2, "'many' is not a valid integer"),
+        (["status"], 2, "there is no data folder"),
+        (["hold", "000000018RM0001", "--reason", "x", "--by", "\x07"], 2, "cannot be seen"),
+        (["plan", "show"], 2, "Missing argument 'PLAN'"),
+        (["dance"], 2, "No such command 'dance'"),
+    ],
+)
+def test_programs_get_an_error_as_json(run: Any, arguments: list[str], code: int, message: str) -> None:
+    result: Result = run(*arguments, "--json")
+    assert (result.exit_code, result.stdout) == (code, "")
+    (line,) = result.stderr.splitlines()
+    error = json.loads(line)
+    assert (sorted(error), error["exit_code"]) == (["error", "exit_code"], code)
+    assert message in error["error"]
+    plain: Result = run(*arguments)
+    assert (plain.exit_code, plain.stderr.splitlines()[-1].removeprefix("Error: ")) == (code, error["error"])
+
+
+def test_an_error_of_several_lines_is_one_line_of_json(run: Any, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", transactions=csv_text("transactions", {"amount_cents": "1.0"}))
+    (line,) = run("load", folder, "--json").stderr.splitlines()
+    assert json.loads(line)["error"].splitlines() == run("load", folder).stderr.splitlines()
+    assert json.loads(line)["exit_code"] == 1
+
+
+READING = [
+    ["status"],
+    ["explain", "000000018RM0001"],
+    ["statement", "000000018RM0001"],
+    ["verify"],
+    ["plan", "list"],
+    ["plan", "show", "2021-12"],
+    ["plan", "diff", "2021-11", "2021-12"],
+    ["plan", "undo", "abcd", "--effective-on", "2021-12-28", "--reason", "x"],
+    ["hold", "000000018RM0001", "--reason", "x"],
+    ["review", "000000018RM0001", "--decision", "keep", "--until", "2022-12-24", "--reason", "x"],
+    ["reinstate", "000000018RM0001", "--effective-on", "2021-12-28", "--reason", "x"],
+]
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_a_slip_in_the_data_folder_makes_no_folder(run: Any, tmp_path: Path, arguments: list[str]) -> None:
+    for folder in (tmp_path / "slip", tmp_path / "a file"):
+        (tmp_path / "a file").touch()
+        result: Result = run(*arguments, "--data", folder)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"there is no data folder {folder}: name the right one with --data FOLDER")
+        assert len(result.stderr.splitlines()) == 1
+    (tmp_path / "empty").mkdir()
+    result = run(*arguments, "--data", tmp_path / "empty")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"there is no database at {tmp_path / 'empty' / 'source.db'}: fill one with")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a file", "empty"]
+
+
+def test_every_verb_but_those_that_fill_a_source_only_reads_the_folder() -> None:
+    verbs = {tuple(words) for words, _ in each_verb()}
+    reading = {tuple(words) for words in verbs for arguments in READING if arguments[: len(words)] == list(words)}
+    assert verbs - reading == {("load",), ("demo",)}
 
 
 def test_a_fault_of_the_software_keeps_its_traceback() -> None:

@@ -130,6 +130,21 @@ def test_a_missing_sqlite_file_is_an_error_and_is_not_made(tmp_path: Path, place
     assert list(tmp_path.iterdir()) == []
 
 
+def test_lost_tables_are_told_from_a_database_without_a_month(database_url: str, tmp_path: Path) -> None:
+    connect_engine(database_url, create=True).connect().close()
+    engine = connect_engine(database_url, lake=tmp_path / "lake")
+    with pytest.raises(DataError, match=r"no month was run on .* yet"):
+        read(engine, "SELECT * FROM carm_plans")
+    (tmp_path / "lake" / "transactions" / "period=2021-12").mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        read(engine, "SELECT * FROM carm_plans")
+    said, lake = str(caught.value), tmp_path / "lake"
+    assert said.startswith(f"{describe_database(engine)} has no table carm_plans, though {lake} holds months: name the")
+    assert "restore it from a backup" in said
+    with pytest.raises(DataError, match="has no table accounts: fill it with"):
+        read(engine, "SELECT * FROM accounts")
+
+
 def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "what? a folder" / "source#1%20.db"
     url = URL.create("sqlite", database=str(path)).render_as_string()
