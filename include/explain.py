@@ -10,15 +10,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from sqlalchemy import Table, select
 
 from include import engine
-from include.carm.business_number import account_key, is_valid_bn15, normalise
-from include.carm.errors import DataError, UsageError
+from include.carm.business_number import account_key, require_bn15
+from include.carm.counts import tell_count
+from include.carm.errors import DataError, Refused
 from include.carm.money import format_money
 from include.carm.period import Period
 from include.decide import decision_parameters, opened, register_grounds
@@ -33,7 +34,9 @@ from include.operations_plan_tables import (
     REINSTATEMENTS,
     REVIEW_DECISIONS,
 )
+from include.person_records import next_known_from, record_as_of, tell_known_from
 from include.program_type_rules import RuleTable
+from include.reinstate import find_undoable
 from include.status import PLAN_STATES
 from include.transaction_kinds import transaction_kinds_relation
 from include.what_if import (
@@ -58,19 +61,15 @@ _LABEL = 12
 def explain(ws: Workspace, bn15: str, period: Period | None = None, area: str = "lake") -> dict[str, Any]:
     """The decision about one account in a month (default: the newest), and all that it rests on.
 
-    Raises ``UsageError`` for a number that is no BN15, ``DataError`` when the month or the account has no decision.
+    Raises ``UsageError`` for a number that is no BN15, ``DataError`` when the month (for the area ``shadow`` a shadow
+    run of it) or the account has no decision.
     """
-    number = normalise(bn15)
-    if not is_valid_bn15(number):
-        raise UsageError(f"'{bn15}' is not a BN15 (RM) account number: nine digits, RM and four digits")
+    number = require_bn15(bn15)
     lake = ws.lake(area)
-    months = lake.periods("account_decisions")
-    if not months:
-        raise DataError("no month was decided yet: run one first (make run)")
-    month = period or months[-1]
+    month = _decided_month(lake, period)
     table = pq.read_table(lake.file("account_decisions", month), filters=[("bn15", "=", number)])
     if not table.num_rows:
-        raise DataError(f"{number} has no decision in {month}: it was not open on {ws.calendar.as_of(month)}")
+        raise DataError(_why_no_decision(ws, lake, month, number))
     decision = table.to_pylist()[0]
     with opened(ws) as con:
         register_grounds(ws, con, lake, month)
@@ -102,8 +101,47 @@ def explain(ws: Workspace, bn15: str, period: Period | None = None, area: str = 
         }
         card["otherwise"] = [asdict(each) for each in _otherwise(ws, con, month, card, facts)]
     card |= _what_became(ws, month, number)
-    card["commands"] = _commands(card)
-    return card
+    return card | _next_steps(ws, card)
+
+
+def _decided_month(lake: Lake, period: Period | None) -> Period:
+    months = lake.periods("account_decisions")
+    if not months:
+        raise DataError("no month was decided yet: run one first (make run)")
+    if lake.area == "shadow":
+        # A shadow lake reads through to the record, which is not what was asked for.
+        shadow = [Period.parse(seal.period) for seal in lake.seals("account_decisions")]
+        month = period or max(shadow, default=months[-1])
+        if month not in shadow:
+            raise DataError(
+                f"no shadow run of {month} lies beside its record: make run PERIOD={month} EFFECTS=shadow makes one, "
+                "once the month is issued; without --shadow you see the record"
+            )
+        return month
+    return period or months[-1]
+
+
+def _why_no_decision(ws: Workspace, lake: Lake, month: Period, number: str) -> str:
+    as_of = ws.calendar.as_of(month)
+    in_month = _account_status(lake, month, number)
+    if in_month is not None:
+        return f"{number} has no decision in {month}: it was not open on {as_of}, but {in_month}"
+    if lake.has("quarantine", month):
+        filters = [("dataset", "=", "accounts"), ("bn15", "=", number)]
+        if pq.read_table(lake.file("quarantine", month), columns=["bn15"], filters=filters).num_rows:
+            return f"{number} has no decision in {month}: its row of the register stands in quarantine"
+    newest = lake.periods("account_facts")[-1]
+    if _account_status(lake, newest, number) is not None:
+        return f"{number} has no decision in {month}: it was not in the register on {as_of}, as it is in {newest}"
+    looked_in = " or ".join(str(each) for each in dict.fromkeys((month, newest)))
+    return f"no account {number} is known in {looked_in}: look at the number again"
+
+
+def _account_status(lake: Lake, month: Period, number: str) -> str | None:
+    """The account's status on the last day of the month; None where the register had no such account."""
+    file = lake.file("account_facts", month)
+    rows = pq.read_table(file, columns=["status"], filters=[("bn15", "=", number)]).to_pylist()
+    return (rows[0]["status"] or "without a status") if rows else None
 
 
 # What the card shows, one part each.
@@ -295,24 +333,48 @@ def _what_became(ws: Workspace, month: Period, number: str) -> dict[str, Any]:
     }
 
 
-def _commands(card: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What the person who reads the card can do about it, as commands to copy."""
-    decision, change = card["decision"], card["change"]
-    number, until = card["bn15"], card["as_of"] + timedelta(days=365)
+def _next_steps(ws: Workspace, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What the person who reads the card can do: ``commands`` to copy, and ``refused``, why a change is not undone."""
+    change = card["change"]
+    if not change or change["outcome"] != "applied":
+        return {"commands": _commands(card, _first_day(ws)), "refused": None}
+    if any(row["plan_hash"] == change["plan_hash"] for row in card["undone"]):
+        return {"commands": [], "refused": None}
+    refused = _why_not_undone(ws, change)
+    command = f'carm reinstate {card["bn15"]} --reason "..." --effective-on {change["effective_on"]}'
+    return {"commands": [] if refused else [{"to": "undo it", "command": command}], "refused": refused}
+
+
+def _why_not_undone(ws: Workspace, change: Mapping[str, Any]) -> str | None:
+    """Why ``carm reinstate`` would not undo this change; None where it would."""
+    try:
+        found = find_undoable(ws, change["bn15"])
+    except (DataError, Refused) as error:
+        return str(error)
+    if found["plan_hash"] != change["plan_hash"]:
+        return f"a later plan changed it too, see carm explain {change['bn15']} --period {found['period']}"
+    return None
+
+
+def _first_day(ws: Workspace) -> date:
+    """The first day on which a record that is made now may end."""
+    with ws.operations.connect() as connection:
+        return record_as_of(ws, next_known_from(connection))
+
+
+def _commands(card: Mapping[str, Any], first_day: date) -> list[dict[str, str]]:
+    decision, year = card["decision"], timedelta(days=365)
+    number, until = card["bn15"], card["as_of"] + year
+    if until < first_day:
+        until = first_day + year
     reason = '--reason "..."'
-    undone = change and any(row["plan_hash"] == change["plan_hash"] for row in card["undone"])
-    if change and change["outcome"] == "applied" and not undone:
-        command = f"carm reinstate {number} {reason} --effective-on {change['effective_on']}"
-        return [{"to": "undo it", "command": command}]
-    if undone:
-        return []
     if decision["action"] in ("close", "convert", "candidate"):
         command = f"carm hold {number} --until {until} {reason}"
         return [{"to": "hold it back", "command": command}]
     if decision["action"] in ("review", "unknown"):
         command = f"carm review {number} --decision keep --until {until} {reason}"
         return [{"to": "settle it", "command": command}]
-    if any(hold["by"] == "person" and hold["is_in_force"] for hold in card["holds"]):
+    if any(hold["by"] == "person" and hold["is_in_force"] and not hold["lifted_from"] for hold in card["holds"]):
         return [{"to": "lift the hold", "command": f"carm hold {number} --lift {reason}"}]
     return []
 
@@ -346,10 +408,10 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     if card["quarantined"]:
         yield "Quarantine", [f"{row['dataset']} {row['row_key']}: {row['reason']}" for row in card["quarantined"]]
     balance, items = format_money(decision["balance_cents"], "en"), decision["under_review_items"]
-    yield "Money", [f"balance {balance}, {items or 'no':} {'item' if items == 1 else 'items'} under review"]
-    yield "Holds", [_hold(row) for row in card["holds"]] or ["none"]
+    yield "Money", [f"balance {balance}, {tell_count(items, 'item') if items else 'no items'} under review"]
+    yield "Holds", [_hold(row) + _force(row, card["period"]) for row in card["holds"]] or ["none"]
     if card["reviews"]:
-        yield "Reviews", [_review(row) for row in card["reviews"]]
+        yield "Reviews", [_review(row) + _force(row, card["period"]) for row in card["reviews"]]
     rule = card["rule"]
     yield "Rule", [f"{rule['rule_id']}: {rule['source_en']}" if rule else "none: the rule table has no such type"]
     yield "Decision", [_because(decision), *_closing(card)]
@@ -359,6 +421,8 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "Undone", [_undone(row) for row in card["undone"]]
     for row in card["commands"]:
         yield f"To {row['to'].split()[0]}", [row["command"]]
+    if card["refused"]:
+        yield "To undo", [f"not with carm reinstate: {card['refused']}"]
 
 
 _SEEN = {
@@ -413,25 +477,28 @@ def _coverage(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _some(months: Sequence[str]) -> str:
     """Up to six months by name, and how many more."""
-    return ", ".join(months[:6]) + (f" and {len(months) - 6} more months" if len(months) > 6 else "")
+    return ", ".join(months[:6]) + (f" and {tell_count(len(months) - 6, 'more month')}" if len(months) > 6 else "")
 
 
 def _hold(row: Mapping[str, Any]) -> str:
     until = f"until {row['until']}" if row["until"] else "without an end"
     if row["by"] == "register":
-        told = f"in the register: {row['reason']}, {until}"
-    else:
-        told = f"no. {row['no']}, {row['recorded_by']}, {until}: {row['reason']}"
-        if row["lifted_from"]:
-            told += f" (lifted from {row['lifted_from']} on)"
-        elif not row["is_in_force"] and row["until"] is None:
-            told += f" (known from {row['known_from']} on)"
-    return told if row["is_in_force"] else f"{told} - not in force"
+        return f"in the register: {row['reason']}, {until}"
+    lifted = f" (lifted from {row['lifted_from']} on)" if row["lifted_from"] else ""
+    return f"no. {row['no']}, {row['recorded_by']}, {until}: {row['reason']}{lifted}"
 
 
 def _review(row: Mapping[str, Any]) -> str:
-    told = f"no. {row['no']}, {row['recorded_by']}, until {row['until']}: {row['decision']}, {row['reason']}"
-    return told if row["is_in_force"] else f"{told} - not in force"
+    return f"no. {row['no']}, {row['recorded_by']}, until {row['until']}: {row['decision']}, {row['reason']}"
+
+
+def _force(row: Mapping[str, Any], period: str) -> str:
+    """What is added to a record that the month does not go by."""
+    if row["is_in_force"]:
+        return ""
+    known_from = row.get("known_from")
+    later = f", known from {known_from} on" if known_from is not None and known_from > period else ""
+    return f" - not in force{later}"
 
 
 def _because(decision: Mapping[str, Any]) -> str:
@@ -506,5 +573,5 @@ def _plan(card: Mapping[str, Any]) -> Iterator[str]:
 def _undone(row: Mapping[str, Any]) -> str:
     return (
         f"no. {row['no']}, {row['recorded_by']}: {row['undoes']} undone from {row['effective_on']}, {row['reason']} "
-        f"(decisions know of it from {row['known_from']} on)"
+        f"(decisions know of it from {tell_known_from(row['known_from'])} on)"
     )

@@ -8,22 +8,27 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import insert
 
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
+from include.datasets import schema_of
 from include.decide import publish_decisions
 from include.explain import WIDTH, explain, explain_lines
 from include.operations_plan_tables import HOLDS, REINSTATEMENTS, REVIEW_DECISIONS
-from tests.decide.accounts import AS_OF, CUTOFF, LONG_AGO, an_account, bn15_of
-from tests.decide.month import Register, month_of
+from include.operations_statement_tables import ISSUED_MONTHS
+from include.person_records import record_hold
+from tests.decide.accounts import AS_OF, CUTOFF, LONG_AGO, account_facts, an_account, bn15_of
+from tests.decide.month import DECEMBER, Register, month_of
 from tests.decide.oracle import Account
 
 DAY = timedelta(days=1)
 BN15 = bn15_of(0)
 DORMANT = an_account()
 ACTIVE = an_account(activities=(("import", AS_OF),))
+JANUARY = Period(2022, 1)
 
 
 @pytest.fixture
@@ -226,9 +231,87 @@ def test_a_number_that_is_none_and_an_account_without_a_decision_are_told(regist
     card_of(register, ACTIVE)
     with pytest.raises(UsageError, match="is not a BN15"):
         explain(register.ws, "12345")
-    with pytest.raises(DataError, match="has no decision in 2021-12: it was not open on 2021-12-24"):
-        explain(register.ws, bn15_of(5))
     with pytest.raises(DataError, match="2021-11"):
         explain(register.ws, BN15, Period(2021, 11))
     assert explain(register.ws, f" {BN15.lower()} ")["bn15"] == BN15
     assert date(2021, 12, 24) == AS_OF
+
+
+def facts_of(accounts: Sequence[Account], **last: Any) -> Any:
+    """The facts about ``accounts``; ``last`` are values of the last one."""
+    facts = account_facts(accounts)
+    rows = facts.to_pylist()
+    rows[-1] |= last
+    return facts.from_pylist(rows, schema=facts.schema)
+
+
+def test_an_account_without_a_decision_was_closed_or_came_later_or_is_in_quarantine_or_is_not_known(
+    register: Register,
+) -> None:
+    register.fill([ACTIVE])
+    register.seal_facts(facts_of([ACTIVE, ACTIVE], status="closed"))
+    publish_decisions(register.ws, month_of())
+    register.seal_facts(facts_of([ACTIVE] * 3), JANUARY)
+    publish_decisions(register.ws, month_of(JANUARY))
+    row = {"dataset": "accounts", "bn15": bn15_of(3)}
+    quarantine = pa.Table.from_pylist([row], schema=schema_of("quarantine"))
+    register.ws.lake().publish_and_seal("quarantine", DECEMBER, quarantine, run_id="r")
+    for position, why in (
+        (1, f"{bn15_of(1)} has no decision in 2021-12: it was not open on 2021-12-24, but closed"),
+        (2, f"{bn15_of(2)} has no decision in 2021-12: it was not in the register on 2021-12-24, as it is in 2022-01"),
+        (3, f"{bn15_of(3)} has no decision in 2021-12: its row of the register stands in quarantine"),
+        (4, f"no account {bn15_of(4)} is known in 2021-12 or 2022-01: look at the number again"),
+    ):
+        with pytest.raises(DataError) as told:
+            explain(register.ws, bn15_of(position), DECEMBER)
+        assert str(told.value) == why
+    with pytest.raises(DataError, match="is known in 2022-01: look at the number again"):
+        explain(register.ws, bn15_of(4))
+
+
+def test_a_shadow_run_that_is_not_there_is_said_and_the_record_not_shown_for_it(register: Register) -> None:
+    card_of(register, ACTIVE)
+    for period in (None, DECEMBER):
+        with pytest.raises(
+            DataError,
+            match=r"^no shadow run of 2021-12 lies beside its record: make run PERIOD=2021-12 EFFECTS=shadow makes one",
+        ):
+            explain(register.ws, BN15, period, "shadow")
+    publish_decisions(register.ws, month_of(effects="shadow", area="shadow", run_id="run-2"))
+    assert explain(register.ws, BN15, None, "shadow")["period"] == "2021-12"
+    register.seal_facts(account_facts([ACTIVE]), JANUARY)
+    publish_decisions(register.ws, month_of(JANUARY))
+    assert explain(register.ws, BN15, None, "shadow")["period"] == "2021-12"
+    with pytest.raises(DataError, match="no shadow run of 2022-01"):
+        explain(register.ws, BN15, JANUARY, "shadow")
+
+
+def test_a_record_that_a_later_month_will_know_says_from_when(register: Register) -> None:
+    common = {"bn15": BN15, "account_key": 180001, "recorded_by": "clerk", "known_from": "2022-01"}
+    register.change(insert(HOLDS).values(**common, hold_no=1, hold_until=AS_OF + 400 * DAY, reason="an appeal"))
+    register.change(
+        insert(REVIEW_DECISIONS).values(
+            **common, review_no=1, decision="keep", reason="a broker's", valid_until=AS_OF + 400 * DAY
+        )
+    )
+    lines = explain_lines(card_of(register, DORMANT))
+    later = "- not in force, known from 2022-01 on"
+    assert f"Holds       no. 1, clerk, until 2023-01-28: an appeal {later}" in lines
+    assert f"Reviews     no. 1, clerk, until 2023-01-28: keep, a broker's {later}" in lines
+
+
+def test_a_hold_that_is_lifted_already_is_not_offered_to_be_lifted(register: Register) -> None:
+    hold = {"bn15": BN15, "account_key": 180001, "recorded_by": "clerk", "known_from": "0001-01", "hold_no": 1}
+    register.change(insert(HOLDS).values(**hold, lifted_from="2022-01", reason="they called"))
+    card = card_of(register, DORMANT)
+    assert (card["holds"][0]["is_in_force"], card["commands"]) == (True, [])
+
+
+def test_the_card_of_an_old_month_offers_a_day_that_still_counts(register: Register) -> None:
+    card_of(register, DORMANT)
+    issued = {"issued_on": "2023-06-25", "statements": 0, "statements_sha256": "0", "run_id": "r"}
+    register.change(insert(ISSUED_MONTHS).values(period="2023-06", **issued))
+    (step,) = explain(register.ws, BN15)["commands"]
+    until = date.fromisoformat(step["command"].split()[4])
+    assert until > register.ws.calendar.as_of(Period(2023, 7))
+    assert record_hold(register.ws, BN15, until=until, reason="x", recorded_by="clerk")["is_new"]

@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from include.apply import apply_plan
+from include.carm.period import Period
 from include.cli import carm
 from include.decide import publish_decisions
 from include.plan_step import publish_plan
 from tests.decide.accounts import AS_OF, an_account, bn15_of
-from tests.decide.month import AFTER_DECEMBER, Register, month_of
+from tests.decide.month import ACCOUNTS, AFTER_DECEMBER, Register, month_of
 
 DORMANT, ACTIVE = an_account(), an_account(activities=(("import", AS_OF),))
 ONLY_EXPORTS = an_account(program_type="dual", activities=(("export", AS_OF),))
+JANUARY = Period(2022, 1)
 CLOSED, CONVERTED, KEPT = (bn15_of(position) for position in range(3))
 SELF = pwd.getpwuid(os.getuid()).pw_name
 
@@ -50,7 +53,8 @@ def applied(register: Register) -> str:
 def test_plans_are_listed_by_month_and_one_is_shown(run: Any, applied: str) -> None:
     told = run("plan", "list").stdout.splitlines()
     assert told[1].startswith(f"2021-12  {applied[:12]} live    applied")
-    assert run("plan", "list", "--period", "2021-11").stdout.startswith("no plan was made yet")
+    assert run("plan", "list", "--period", "2021-11").stdout == "2021-11 has no plan; 2021-12 has one\n"
+    assert json.loads(run("plan", "list", "--period", "2021-11", "--json").stdout) == {"plans": []}
     facts = json.loads(run("plan", "list", "--json").stdout)
     assert [plan["plan_hash"] for plan in facts["plans"]] == [applied]
 
@@ -85,13 +89,16 @@ def test_a_plan_is_undone_but_for_who_changed_since(run: Any, register: Register
     first = run("reinstate", CLOSED, "--effective-on", AFTER_DECEMBER, "--reason", "still in business")
     assert first.stdout == f"{CLOSED} is opened again from {AFTER_DECEMBER} on, recorded by {SELF}\n"
     undone = run(
-        "plan", "undo", applied[:12], "--effective-on", AFTER_DECEMBER, "--reason", "a broken feed", "--by", "ana"
+        "plan", "undo", applied[:12], "--effective-on", AFTER_DECEMBER, "--reason", "a broken feed", "--by", "analyst"
     )
     assert undone.stdout.splitlines() == [
         "accounts undone: 1",
         "accounts left as they are, undone before: 1",
     ]
     assert {row["status"] for row in register.versions() if row["valid_to"] is None} == {"open"}
+    shown = run("plan", "show", applied[:12]).stdout.splitlines()
+    assert f"Undone by analyst from {AFTER_DECEMBER} on: a broken feed" in shown
+    assert "  undone 1 account, left 1 undone before" in shown
     again = run("plan", "undo", applied[:12], "--effective-on", AFTER_DECEMBER, "--reason", "x")
     assert (again.exit_code, again.stdout) == (1, "")
     assert "left to undo" in again.stderr
@@ -110,6 +117,37 @@ def test_the_card_names_the_command_that_the_program_takes(run: Any, register: R
     assert (program, run(verb, *arguments).exit_code) == ("carm", 0)
     card = json.loads(run("explain", CLOSED, "--json").stdout)
     assert (card["commands"], card["undone"][0]["reason"]) == ([], "why")
+
+
+def test_an_account_that_another_hand_changed_is_not_offered_what_would_be_refused(
+    run: Any, register: Register, applied: str
+) -> None:
+    moved = update(ACCOUNTS).where(ACCOUNTS.c.bn15 == CLOSED, ACCOUNTS.c.valid_to.is_(None))
+    register.change(moved.values(program_type="dual"))
+    card = json.loads(run("explain", CLOSED, "--json").stdout)
+    refused = run("reinstate", CLOSED, "--effective-on", AFTER_DECEMBER, "--reason", "x")
+    assert (card["commands"], f"{card['refused']}\n", refused.exit_code) == ([], refused.stderr, 1)
+    told = " ".join(run("explain", CLOSED).stdout.split())
+    assert told.endswith(f"To undo not with carm reinstate: {card['refused']}")
+
+
+def test_a_change_that_a_later_plan_followed_points_to_the_later_card(
+    run: Any, register: Register, applied: str
+) -> None:
+    facts = register_facts([ACTIVE, an_account(program_type="exporter")])
+    rows = facts.to_pylist()[1:]
+    rows[0]["valid_from"] = AFTER_DECEMBER
+    register.seal_facts(facts.from_pylist(rows, schema=facts.schema), JANUARY)
+    publish_decisions(register.ws, month_of(JANUARY))
+    apply_plan(register.ws, month_of(JANUARY), register.record_plan(month_of(JANUARY), "ready"))
+    assert [row["status"] for row in register.versions(CONVERTED)] == ["open", "open", "closed"]
+    card = json.loads(run("explain", CONVERTED, "--period", "2021-12", "--json").stdout)
+    assert (card["commands"], card["refused"]) == (
+        [],
+        f"a later plan changed it too, see carm explain {CONVERTED} --period 2022-01",
+    )
+    later = json.loads(run("explain", CONVERTED, "--json").stdout)
+    assert [step["to"] for step in later["commands"]] == ["undo it"]
 
 
 @pytest.mark.parametrize(
