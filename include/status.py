@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import select
 
 from include.audit import chain_head
+from include.carm.counts import tell_count
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.coverage import COVERED, coverage_grid, coverage_id
@@ -115,7 +116,8 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         f"{'month':<8} {'decisions':>10} {'statements':>11} {'quarantined':>12} {'gaps':>5}  {'plan':<28} issued"
     )
     for month in facts["months"]:
-        plan = f"{month['plan']['state']}, {month['plan']['changes']:,} changes" if month["plan"] else "none"
+        made = month["plan"]
+        plan = f"{made['state']}, {tell_count(made['changes'], 'change')}" if made else "none"
         figures = (month["decisions"], month["statements"], month["quarantined"])
         decisions, statements, quarantined = ("-" if figure is None else f"{figure:,}" for figure in figures)
         lines.append(
@@ -149,7 +151,8 @@ def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
     for line in gaps[:GAPS_SHOWN]:
         yield f"Gap: {line}"
     if len(gaps) > GAPS_SHOWN:
-        yield f"and {len(gaps) - GAPS_SHOWN} more gaps: carm status --json names them all"
+        more = tell_count(len(gaps) - GAPS_SHOWN, "more gap")
+        yield f"and {more}: carm status --json names them all"
     if not gaps:
         yield "No gap: what was not seen in the window did not happen, as far as the source knows"
 
@@ -176,7 +179,8 @@ def _gap_sentence(stretch: Sequence[dict[str, Any]]) -> str:
     months = first["period"] if first is last else f"{first['period']} to {last['period']} ({len(stretch)} months)"
     said = MARKS[first["word"]][1]
     if first["word"] == "too_few_rows":
-        said += f", {first['rows']:,} where {first['minimum_rows']:,} are the least" if first is last else ""
+        least = "1 is" if first["minimum_rows"] == 1 else f"{first['minimum_rows']:,} are"
+        said += f", {first['rows']:,} where {least} the least" if first is last else ""
     if first["word"] == "before_first_period":
         said += f", {first['first_period']}"
     return f"{first['feed']} {months}: {said}"

@@ -91,7 +91,7 @@ def test_a_gap_has_its_mark_its_legend_and_its_sentence(
 
 def test_a_single_thin_month_says_how_many_rows_are_the_least(register: Register) -> None:
     register.change(update(FEED_COVERAGE).where(ROWS.feed == "transactions", ROWS.period == "2019-01").values(rows=0))
-    assert "Gap: transactions 2019-01: too few rows, 0 where 1 are the least" in grid_of(register, rows=10)
+    assert "Gap: transactions 2019-01: too few rows, 0 where 1 is the least" in grid_of(register, rows=10)
 
 
 def test_many_gaps_are_counted_and_json_has_them_all(register: Register) -> None:
@@ -125,6 +125,18 @@ def test_no_line_is_longer_than_a_hundred_columns(register: Register) -> None:
     register.change(update(PLANS).values(changes=1_234_567, state="handed_over"))
     for lines in (status_lines(status(register.ws)), grid_of(register, first_day="2021-01-04", rows=0)):
         assert max(len(line) for line in lines) <= 100
+
+
+def test_one_change_and_one_more_gap_are_singular(register: Register) -> None:
+    register.record_plan(month_of(), "ready")
+    register.change(update(PLANS).values(changes=1))
+    months = [str(month) for month in register.ws.calendar.window(DECEMBER)][1:27:2]
+    register.change(
+        update(FEED_COVERAGE).where(ROWS.feed == "transactions", ROWS.period.in_(months)).values(quarantined=0, rows=0)
+    )
+    lines = status_lines(status(register.ws))
+    assert "ready, 1 change " in lines[3]
+    assert "and 1 more gap: carm status --json names them all" in lines
 
 
 def test_of_several_plans_the_one_that_says_most_is_shown(register: Register) -> None:
