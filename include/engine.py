@@ -6,9 +6,10 @@ so that the SQL itself holds neither a path nor a value. Bytes repeat because ea
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,13 +31,13 @@ LARGEST_NUMBER = 10**16
 # How source text is read: the same few rules wherever a statement stages a feed. What cannot be read is NULL, never
 # rounded, guessed or repaired.
 MACROS = (
-    "CREATE TEMP MACRO whole_number(x) AS "
+    "CREATE MACRO whole_number(x) AS "
     "CASE WHEN CAST(try_cast(x AS BIGINT) AS VARCHAR) = x "
     f"AND try_cast(x AS BIGINT) BETWEEN -{LARGEST_NUMBER} AND {LARGEST_NUMBER} THEN try_cast(x AS BIGINT) END",
-    "CREATE TEMP MACRO iso_day(x) AS "
+    "CREATE MACRO iso_day(x) AS "
     "CASE WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00(\\.0+)?)?') AND x >= '0001' "
     "THEN try_cast(substr(x, 1, 10) AS DATE) END",
-    "CREATE TEMP MACRO account_key(x) AS "
+    "CREATE MACRO account_key(x) AS "
     "CASE WHEN regexp_full_match(x, '[0-9]{9}RM[0-9]{4}') "
     "THEN CAST(substr(x, 1, 9) AS BIGINT) * 10000 + CAST(substr(x, 12, 4) AS BIGINT) END",
 )
@@ -58,7 +59,20 @@ def parameters_of(name: str) -> frozenset[str]:
 
 
 def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that keeps to ``memory`` and spills to ``spill_folder`` (else refuses to spill)."""
+    """A connection to an in-memory DuckDB that keeps to ``memory`` and spills to ``spill_folder`` (else refuses to).
+
+    Connections of one process that ask for the same share a database, and with it the memory: starting one takes as
+    long as a small step. What a connection makes is temporary, so none sees what another one made.
+    """
+    con = _start(os.getpid(), memory, threads, spill_folder).cursor()
+    con.execute("SET enable_progress_bar = false")  # It would be written into the logs.
+    return con
+
+
+# Two: the one that spills into a step's folder, and the one for small questions.
+@lru_cache(maxsize=2)
+def _start(pid: int, memory: str, threads: int, spill_folder: Path | None) -> duckdb.DuckDBPyConnection:
+    """A database of this process; a forked one must not use its parent's."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory,
         "threads": threads,
@@ -68,11 +82,10 @@ def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | No
     }
     if spill_folder is not None:
         config["temp_directory"] = str(spill_folder)
-    con = duckdb.connect(":memory:", config=config)
-    con.execute("SET enable_progress_bar = false")  # It would be written into the logs.
+    database = duckdb.connect(":memory:", config=config)
     for macro in MACROS:
-        con.execute(macro)
-    return con
+        database.execute(macro)
+    return database
 
 
 def _quoted(text: str) -> str:

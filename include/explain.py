@@ -25,6 +25,7 @@ from include.carm.period import Period
 from include.decide import decision_parameters, opened, register_grounds
 from include.extract import open_quarantine_relations
 from include.feeds import LEDGER_FEEDS
+from include.lake import no_shadow_run
 from include.ledger import published_files
 from include.operations_plan_tables import (
     ACCOUNT_CHANGES,
@@ -113,10 +114,7 @@ def _decided_month(lake: Lake, period: Period | None) -> Period:
         shadow = [Period.parse(seal.period) for seal in lake.seals("account_decisions")]
         month = period or max(shadow, default=months[-1])
         if month not in shadow:
-            raise DataError(
-                f"no shadow run of {month} lies beside its record: make run PERIOD={month} EFFECTS=shadow makes one, "
-                "once the month is issued; without --shadow you see the record"
-            )
+            raise no_shadow_run(month)
         return month
     return period or months[-1]
 

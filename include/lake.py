@@ -239,6 +239,14 @@ class Lake:
         return seal
 
 
+def no_shadow_run(period: Period) -> DataError:
+    """The error of who asks for a shadow run's result of a month where the record alone is there."""
+    return DataError(
+        f"no shadow run of {period} lies beside its record: make run PERIOD={period} EFFECTS=shadow makes one, once the "
+        "month is issued; without --shadow you see the record"
+    )
+
+
 def state_digest(seals: Iterable[Seal]) -> str:
     """One hash over what is sealed, to notice that somebody else published in the meantime."""
     lines = sorted(f"{seal.dataset} {seal.period} {seal.rows} {seal.sha256}" for seal in seals)

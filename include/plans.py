@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 
 from include import engine
 from include.approvals import approver_of, makers_of
+from include.audit import facts_told
 from include.carm.counts import tell_count
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
 from include.journal import count_outcomes
 from include.lake import Seal
-from include.operations_plan_tables import APPROVALS, AUDIT_CHAIN, PLANS, REINSTATEMENTS
+from include.operations_plan_tables import APPROVALS, PLANS, REINSTATEMENTS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, RowMapping
@@ -73,18 +74,11 @@ def _undoings(connection: Connection, plan: Mapping[str, Any]) -> dict[str, Any]
     if plan["effects"] != "live":
         return {"undone": [], "reinstated": 0}
     names = ("recorded_by", "reason", "effective_on", "known_from", "undone", "withdrawn", "left")
-    links = _facts_of_links(connection, "reinstatement", plan["plan_hash"])
-    undone = [{name: facts[name] for name in names} for facts in links]
+    links = facts_told(connection, "reinstatement", plan["plan_hash"])
+    undone = [{name: facts[name] for name in names} for facts in reversed(links)]
     counted = select(func.count()).where(REINSTATEMENTS.c.plan_hash == plan["plan_hash"])
     accounts = connection.execute(counted).scalar_one()
     return {"undone": undone, "reinstated": accounts - sum(facts["undone"] for facts in undone)}
-
-
-def _facts_of_links(connection: Connection, event: str, subject: str) -> list[dict[str, Any]]:
-    """The facts of the audit chain's links of an event about a subject, the oldest first."""
-    link = AUDIT_CHAIN.c
-    query = select(link.facts).where(link.event == event, link.subject == subject).order_by(link.link_no)
-    return [json.loads(text) for text in connection.execute(query).scalars()]
 
 
 def find_plan(ws: Workspace, name: str) -> dict[str, Any]:
@@ -144,8 +138,8 @@ def diff_plans(ws: Workspace, before: str, after: str) -> dict[str, Any]:
 def _decisions_of(ws: Workspace, plan: Mapping[str, Any]) -> Path:
     """The file of the decisions that the plan was made from, wherever it was put since."""
     with ws.operations.connect() as connection:
-        links = _facts_of_links(connection, "plan", plan["plan_hash"])
-    for sha256 in {link["decisions_sha256"]: None for link in reversed(links)}:
+        links = facts_told(connection, "plan", plan["plan_hash"])
+    for sha256 in {link["decisions_sha256"]: None for link in links}:
         for area in ("lake", "shadow"):
             file = ws.lake(area).sealed_file(Seal("account_decisions", plan["period"], 0, sha256))
             if file is not None:

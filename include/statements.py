@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
-from include.carm.business_number import is_valid_bn15, normalise
+from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
 from include.database import write_transaction
 from include.documents import read_document, read_documents, read_sums, write_pack
-from include.lake import Lake, Seal, sha256_of, write_parquet
+from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
 from include.statement_page import StatementPages, template_version
 from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
 from include.transaction_kinds import transaction_kinds_relation
@@ -141,12 +141,12 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     Raises ``UsageError`` for a number that is no BN15 and for another format, ``DataError`` where the month has no
     statements or the account has none in it, naming the reason if the account is parked.
     """
-    number = normalise(bn15)
+    number = require_bn15(bn15)
     if format not in FORMATS:
         raise UsageError(f"a statement has no format {format!r}: ask for one of {', '.join(FORMATS)}")
-    if not is_valid_bn15(number):
-        raise UsageError(f"{bn15!r} is not the number of an import/export account: write it like 000000018RM0001")
     lake = ws.lake(area)
+    if area == "shadow" and str(period) not in {seal.period for seal in lake.seals("statements")}:
+        raise no_shadow_run(period)
     if not lake.has("statements", period):
         raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
     issued = pq.read_table(

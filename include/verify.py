@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
+from include.carm.counts import tell_count
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.change_file import change_file_path
@@ -193,24 +194,26 @@ def _moved(ws: Workspace, lake: Lake, last: Period) -> dict[str, list[str]]:
 
 def verify_lines(facts: dict[str, Any]) -> list[str]:
     """What :func:`verify` found, for people."""
+    records, plans = facts["records"], facts["plans"]
+    told = (
+        ("carm_plans", "plan"),
+        ("carm_approvals", "answer"),
+        ("carm_reinstatements", "counter-action"),
+        ("carm_holds", "hold"),
+        ("carm_review_decisions", "review"),
+        ("carm_statements", "issued statement"),
+    )
+    in_tables = ", ".join(tell_count(records[table], noun) for table, noun in told)
     lines = [
-        f"{facts['files']:,} sealed files are as they were sealed",
-        f"{facts['documents']:,} documents are those whose hashes the statements carry",
-        f"{facts['rows']:,} published rows of {facts['months']:,} months up to {facts['up_to']} "
-        "count and sum as recorded, and their states add up to the balances",
-        f"{facts['statements']:,} statements open with the balance that the month before closed with",
+        f"Files, each as it was sealed: {facts['files']:,}",
+        f"Documents, each the one that its statement names: {facts['documents']:,}",
+        f"Published rows up to {facts['up_to']}, counted, summed and added up to the balances: {facts['rows']:,}",
+        f"Statements that open with what the month before closed with: {facts['statements']:,}",
+        f"Links of the audit chain, each after the one before: {facts['links']:,}; the tables are what they tell: "
+        f"{in_tables}",
+        f"Plans that hash to their decisions: {plans['hashed']:,}; decided again from what is sealed, and the same: "
+        f"{plans['decided_again']:,}",
     ]
-    records = facts["records"]
-    lines.append(
-        f"{facts['links']:,} links of the audit chain follow one another, and the tables are what they tell: "
-        f"{records['carm_plans']:,} plans, {records['carm_approvals']:,} answers, "
-        f"{records['carm_reinstatements']:,} counter-actions, {records['carm_holds']:,} holds, "
-        f"{records['carm_review_decisions']:,} reviews, {records['carm_statements']:,} issued statements"
-    )
-    lines.append(
-        f"{facts['plans']['hashed']:,} plans hash to their decisions; {facts['plans']['decided_again']:,} were decided "
-        "again from what is sealed, and are the same"
-    )
     for name, months in facts["moved"].items():
         lines.append(f"{name}: the source moved in {', '.join(months)}; the next run publishes the difference")
     lines += [f"Note: {note}" for note in facts["notes"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import os
 import re
@@ -29,6 +30,9 @@ _RESULT_FORMAT = {
 }
 
 
+_HEADERS_JUDGED: dict[tuple[str, tuple[str, ...]], bool] = {}
+
+
 class RuleNotEvaluated(DataError):
     """A rule gave no answer. Nothing was judged by it, so nothing may pass on its word."""
 
@@ -53,12 +57,15 @@ class Judge:
         self._parameters = {"as_of": datetime.datetime.combine(as_of, datetime.time.min)}
 
     def judge_header(self, columns: Sequence[str]) -> bool:
-        """Whether the columns are those that the suite expects."""
+        """Whether the columns are those that the suite expects. A process that asks again gets the answer it had."""
         import pandas as pd
 
-        result = self._validate(_new_context(), pd.DataFrame(columns=list(columns)), [self._suite.header])
-        (answer,) = result.values()
-        return bool(answer.success)
+        asked = (json.dumps([self._suite.header.type, self._suite.header.kwargs], sort_keys=True), tuple(columns))
+        if asked not in _HEADERS_JUDGED:
+            result = self._validate(_new_context(), pd.DataFrame(columns=list(columns)), [self._suite.header])
+            (answer,) = result.values()
+            _HEADERS_JUDGED[asked] = bool(answer.success)
+        return _HEADERS_JUDGED[asked]
 
     def judge(self, frame: pd.DataFrame) -> list[Verdict]:
         """The verdict of every rule about rows, in the suite's order.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from include.announcements import announcements_sha256
 from include.apply import apply_plan
 from include.audit import read_links
 from include.carm.errors import Refused
@@ -178,7 +179,8 @@ def test_an_apply_is_a_link_of_the_audit_chain_with_the_hash_of_its_journal(regi
     with register.ws.operations.connect() as connection:
         (link,) = [link for link in read_links(connection) if link.event == "apply"]
         journal = journal_sha256(connection, plan_hash)
-    facts = {"plan_hash": plan_hash, "run_id": "run-9", "approved_by": "colleague", "journal_sha256": journal}
+        hashes = {"journal_sha256": journal, "announcements_sha256": announcements_sha256(connection)}
+    facts = {"plan_hash": plan_hash, "run_id": "run-9", "approved_by": "colleague", **hashes}
     counts = {"applied": 3, "announced": 0, "handed_over": 0, "dropped": 0}
     assert (plan_hash, facts | counts) == (link.subject, json.loads(link.facts))
     for column, value in (("evidence", "{}"), ("approved_by", "intruder"), ("outcome", "dropped")):

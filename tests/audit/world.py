@@ -44,9 +44,7 @@ def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
     renew_makers(ws, plan_hash, lambda run_id: ("clerk",))
     answer: dict[str, Any] = {"asked_by": "officer", "run_id": "manual apply"}
     record_answer(ws, plan_hash, decision="rejected", decided_by="clerk", decided_at="2021-12-25T14:00:00Z", **answer)
-    record_answer(
-        ws, plan_hash, decision="approved", decided_by="checker", decided_at="2021-12-25T15:00:00Z", **answer
-    )
+    record_answer(ws, plan_hash, decision="approved", decided_by="checker", decided_at="2021-12-25T15:00:00Z", **answer)
     month = {"period": FIRST, "effects": "live", "area": "lake", "run_id": "manual apply"}
     assert apply_plan(ws, month, plan_hash)["applied"] > 1
 

@@ -54,9 +54,10 @@ def test_a_statement_goes_to_a_file_for_its_owner_alone(month: SealedMonth, tmp_
     ("arguments", "exit_code", "line"),
     [
         ([OTHER_BN15], 1, f"account {OTHER_BN15} has no statement for 2021-12"),
-        (["12345"], 2, "'12345' is not the number of an import/export account"),
+        (["12345"], 2, "'12345' is not a BN15 (RM) account number: nine digits, RM"),
         ([BN15, "--period", "2021-13"], 2, "period '2021-13' is not a month"),
         ([BN15, "--period", "2021-11"], 1, "there are no statements for 2021-11: run that month first"),
+        ([BN15, "--shadow"], 1, "no shadow run of 2021-12 lies beside its record: make run PERIOD=2021-12"),
         ([BN15, "--output", "/nowhere/at/all.html"], 2, "cannot write /nowhere/at/all.html (No such file"),
     ],
 )
