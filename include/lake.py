@@ -242,8 +242,8 @@ class Lake:
 def no_shadow_run(period: Period) -> DataError:
     """The error of who asks for a shadow run's result of a month where the record alone is there."""
     return DataError(
-        f"no shadow run of {period} lies beside its record: make run PERIOD={period} EFFECTS=shadow makes one, once the "
-        "month is issued; without --shadow you see the record"
+        f"no shadow run of {period} lies beside its record: make run PERIOD={period} EFFECTS=shadow makes one, once "
+        "the month is issued; without --shadow you see the record"
     )
 
 

@@ -92,9 +92,9 @@ def _verify_seals(ws: Workspace, chain: Chain) -> None:
     for (dataset, period), (link, sha256) in told.items():
         found = sealed.get((dataset, period))
         if found != sha256:
-            how = "no longer sealed as the file that" if found is None else "sealed as another file than"
+            how = "is no longer sealed as the file that" if found is None else "is sealed as another file than"
             raise DataError(
-                f"lake/{dataset}/period={period} is {how} {describe_link(link)} tells: restore the lake and the "
+                f"lake/{dataset}/period={period} {how} {describe_link(link)} tells: restore the lake and the "
                 "database from a backup"
             )
 
