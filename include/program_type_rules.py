@@ -60,7 +60,11 @@ class RuleTable:
             text = content.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"rule table {path} cannot be read as UTF-8 text: {error}") from error
-        return cls(hashlib.sha256(content).hexdigest(), tuple(_read_rules(text, path)))
+        try:
+            rules = tuple(_read_rules(text, path))
+        except csv.Error as error:
+            raise UsageError(f"rule table {path} is not CSV (RFC 4180): {error}") from error
+        return cls(hashlib.sha256(content).hexdigest(), rules)
 
     def valid_on(self, day: date) -> list[Rule]:
         """The 15 cells that hold on ``day``: of each cell the latest row that is valid from then or earlier.

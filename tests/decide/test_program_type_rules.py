@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def shipped_rows() -> list[str]:
 
 def test_the_table_has_15_cells_and_each_names_its_source() -> None:
     rules = RuleTable.load().valid_on(TODAY)
-    assert [(program_type, seen) for program_type in PROGRAM_TYPES for seen in ACTIVITY_SEEN] == [r.cell for r in rules]
+    assert cells() == [rule.cell for rule in rules]
     assert 15 == len({rule.rule_id for rule in rules})
     for rule in rules:
         is_from_newsletter = rule.action in ("close", "convert")
@@ -109,6 +110,54 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path: Path, row: str, message
         RuleTable.load(path)
     assert f"{path}, line 17: " in str(raised.value)
     assert message in str(raised.value)
+
+
+ACCEPTED = {
+    "none": {"close", "review", "keep"},
+    "import": {"convert", "review", "keep"},
+    "export": {"convert", "review", "keep"},
+    "both": {"review", "keep"},
+    "unknown": {"unknown", "review", "keep"},
+}
+ACTIONS = ("close", "convert", "review", "keep", "unknown", "hold", "candidate")
+
+
+@pytest.mark.parametrize("seen", ACTIVITY_SEEN)
+def test_a_cell_may_have_these_actions_and_no_others(tmp_path: Path, seen: str) -> None:
+    found = set()
+    for action in ACTIONS:
+        target = {"import": "importer", "export": "exporter"}.get(seen, "importer") if action == "convert" else ""
+        row = f"x,dual,{seen},{action},{target},a reason,1999-01-01,a source"
+        try:
+            RuleTable.load(write(tmp_path, row))
+        except UsageError as error:
+            assert f"where {seen} is seen the action is one of " in str(error)
+        else:
+            found.add(action)
+    assert found == ACCEPTED[seen]
+
+
+def test_a_line_that_is_no_csv_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"rules\.csv is not CSV \(RFC 4180\)"):
+        RuleTable.load(write(tmp_path, *shipped_rows(), '"x"y,importer,import,keep,,r,1980-01-01,s'))
+
+
+def test_the_cells_of_a_day_have_one_hash_for_ever(tmp_path: Path) -> None:
+    """Spelled out by hand: who writes it otherwise breaks with every plan that was ever made."""
+    rows = [f"r{n},{type_},{seen},keep,,é,1990-01-01,s" for n, (type_, seen) in enumerate(cells())]
+    table = RuleTable.load(write(tmp_path, *rows))
+    spelled = ",".join(
+        f'["r{n}","{type_}","{seen}","keep","","é","1990-01-01","s"]' for n, (type_, seen) in enumerate(cells())
+    )
+    assert table.valid_sha256(TODAY) == hashlib.sha256(f"[{spelled}]".encode()).hexdigest()
+    later = "dual_both,dual,both,review,,mixed_activity,2022-01-01,A decision of the programme"
+    with_later = RuleTable.load(write(tmp_path, *shipped_rows(), later))
+    assert with_later.valid_sha256(TODAY) == RuleTable.load().valid_sha256(TODAY)
+    assert with_later.valid_sha256(date(2022, 1, 1)) != with_later.valid_sha256(TODAY)
+
+
+def cells() -> list[tuple[str, str]]:
+    return [(program_type, seen) for program_type in PROGRAM_TYPES for seen in ACTIVITY_SEEN]
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
