@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,33 @@ def test_of_two_first_days_the_later_one_counts(register: Register, own: str, la
     register.change(one().values(first_day=own))
     register.change(later(first_day=late))
     assert {MONTH: "before_first_period"} == gaps(register)
+    assert "2020-06" == told_of_month(register)["first_period"]
+
+
+@pytest.mark.parametrize(("own", "late"), [("2021-11", "2021-12"), ("2021-12", "2021-11")])
+def test_of_two_observations_the_later_one_is_told(register: Register, own: str, late: str) -> None:
+    register.change(one().values(observed_in=own))
+    register.change(later(observed_in=late))
+    assert "2021-12" == told_of_month(register)["observed_in"]
+
+
+def told_of_month(register: Register) -> dict[str, Any]:
+    grid = coverage_grid(register.ws, DECEMBER)
+    return next(row for row in grid if (row["feed"], row["period"]) == (EXPORTS, MONTH))
+
+
+def test_the_coverage_id_is_the_hash_of_the_grid_as_canonical_text(register: Register) -> None:
+    """Spelled out here: who writes it otherwise breaks with every plan that was ever made."""
+    grid = coverage_grid(register.ws, DECEMBER)
+    rows = ",".join(
+        "{" + ",".join(f"{json.dumps(key)}:{_compact(row[key])}" for key in sorted(row)) + "}" for row in grid
+    )
+    text = f'["carm coverage 1","2021-12",[{rows}]]'
+    assert hashlib.sha256(text.encode()).hexdigest() == coverage_id(register.ws, DECEMBER)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value).replace(": ", ":").replace(", ", ",")
 
 
 @pytest.mark.parametrize("flaw", [{"validated": False}, {"reconciled": False}])
