@@ -90,6 +90,8 @@ def test_every_feed_and_month_of_the_window_has_a_word(register: Register) -> No
         (one().values(rows=0), "too_few_rows"),
         (one().values(rows=1), None),
         (one().values(rows=0, state="empty", first_day=None), None),
+        # A feed that was empty has not begun; a month of the first release may name one all the same.
+        (one().values(rows=0, state="empty", first_day=None, first_period="2021-01"), None),
         (one().values(minimum_rows=99, first_period="2021-01"), None),
     ],
 )
@@ -104,6 +106,19 @@ def test_a_file_that_is_sealed_with_the_hash_of_the_ledger_covers(register: Regi
     assert {} == gaps(register)
     register.change(one().values(sha256=seal.sha256[::-1]))
     assert {MONTH: "not_sealed"} == gaps(register)
+
+
+def test_one_file_that_is_not_the_one_that_was_counted_is_enough(register: Register) -> None:
+    seal = register.ws.lake().publish_and_seal(EXPORTS, MONTH, _no_declarations(), run_id="extract")
+    register.change(one().values(sha256=seal.sha256))
+    register.change(later(sha256="another"))
+    assert {MONTH: "not_sealed"} == gaps(register)
+
+
+def test_a_row_of_the_first_release_has_no_hash_and_covers_beside_a_sealed_file(register: Register) -> None:
+    register.ws.lake().publish_and_seal(EXPORTS, MONTH, _no_declarations(), run_id="extract")
+    assert told_of_month(register)["files"] == {MONTH: None}
+    assert {} == gaps(register)
 
 
 def _no_declarations() -> Any:
