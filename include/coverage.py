@@ -131,8 +131,7 @@ def window_coverage(ws: Workspace, period: Period) -> pa.Table:
         if row["word"] not in COVERED:
             missing[row["feed"]].append(row["period"])
     rows = [{"feed": feed, "covered": not months, "missing": ",".join(months)} for feed, months in missing.items()]
-    schema = pa.schema([("feed", pa.string()), ("covered", pa.bool_()), ("missing", pa.string())])
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(rows)
 
 
 def needed_feeds(policy: Policy) -> pa.Table:
@@ -145,4 +144,4 @@ def needed_feeds(policy: Policy) -> pa.Table:
     for program_type, feeds in sorted(policy.closure.needs_feeds.items()):
         rows += [{"program_type": program_type, "change": "close", "feed": feed} for feed in feeds]
         rows += [{"program_type": program_type, "change": new, "feed": feed} for new, feed in CONVERSION_NEEDS.items()]
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in rows[0]]))
+    return pa.Table.from_pylist(rows)

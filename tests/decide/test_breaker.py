@@ -231,7 +231,36 @@ def test_the_reason_names_the_first_limit_and_counts_the_others() -> None:
         replace(limited({"max_share": 0.25}), strata=("program_type", "province")),
     )
     both = limited({"max_share": 0.25, "max_changes": 3}, max_changes=3)
-    assert reason(size, both).endswith("the policy lets 3 pass in a month, and 2 more limits are passed")
+    assert reason(size, both) == (
+        "30 of 100,100 open accounts would change (0.0 %); the policy lets 3 pass in a month, and 2 more limits are "
+        "passed"
+    )
+
+
+def test_a_stratum_is_told_with_its_own_median() -> None:
+    breaker = limited({"max_times_median": 5.0}, max_times_median=100.0)
+    assert reason(of_type(101, 5000), breaker, months(20, 20, 20, importers=True)) == (
+        "101 of 5,000 open accounts of program type importer would change (2.0 %); the policy lets 100 pass after "
+        "months like the last ones, 5.0 times their median"
+    )
+
+
+def test_a_ready_plan_is_told_with_the_share_of_the_whole_alone() -> None:
+    breaker = replace(limited({"max_share": 0.25}, max_share=0.05, max_changes=90), first_run_max_share=0.10)
+    told = "40 of 5,000 open accounts would change (0.8 %); the policy lets up to "
+    size = PlanSize(Size(40, 5000), {"program_type": {"importer": Size(40, 4000)}})
+    assert reason(size, breaker) == f"{told}250 pass in a run"
+    assert reason(size, breaker, History()) == f"{told}500 pass in a first live run"
+    # Below the number from which shares count for the whole, a share of a stratum is not told as the whole's.
+    small = PlanSize(Size(1, 40), {"program_type": {"importer": Size(1, 60)}})
+    assert reason(small, breaker).endswith("with so few accounts no share limits them")
+
+
+def test_a_first_run_has_a_share_of_its_own_and_every_other_limit() -> None:
+    breaker = replace(limited(max_share=0.05, max_changes=3), first_run_max_share=0.10)
+    verdict = judge(whole(4, 1000), History(), breaker)
+    assert verdict.margins == (Margin("max_changes", "all", 4, 3), Margin("first_run_max_share", "all", 4, 100))
+    assert verdict.state == "held"
 
 
 def test_a_verdict_without_margins_has_no_rows() -> None:

@@ -11,13 +11,22 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from include.audit import find_broken_link, read_links
-from include.carm.errors import DataError, Refused, UsageError
+from include.carm.business_number import account_key
+from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from include.carm.period import Period
+from include.database import write_transaction
 from include.datasets import schema_of
 from include.decide import publish_decisions
 from include.operations_plan_tables import CLOSURE_ANNOUNCEMENTS, HOLDS, REINSTATEMENTS, REVIEW_DECISIONS
 from include.operations_statement_tables import ISSUED_MONTHS
-from include.person_records import lift_hold, read_records, record_hold, record_review, tell_known_from
+from include.person_records import (
+    lift_hold,
+    next_number,
+    read_records,
+    record_hold,
+    record_review,
+    tell_known_from,
+)
 from tests.decide.accounts import AS_OF, an_account, bn15_of
 from tests.decide.cells import BOTH
 from tests.decide.month import DECEMBER, Register, month_of
@@ -288,6 +297,41 @@ def test_a_month_knows_the_announcements_before_it_that_no_earlier_month_ended(
     register.change(insert(CLOSURE_ANNOUNCEMENTS).values({**values, "cleared_in": cleared_in}))
     found = read_records(register.ws, DECEMBER).to_pylist()
     assert ([announced_in] if is_known else []) == [row["announced_in"] for row in found]
+
+
+def test_a_month_seals_every_kind_of_record_whole_and_in_order(register: Register) -> None:
+    later, keys = date(2022, 12, 24), {number: account_key(number) for number in (DORMANT, MIXED)}
+    for number, until in ((MIXED, None), (DORMANT, AS_OF), (DORMANT, later)):
+        record_hold(register.ws, number, until=until, **BY)
+    record_review(register.ws, MIXED, decision="keep", until=AS_OF, **BY)
+    for number, months in ((MIXED, ("2021-11",)), (DORMANT, ("2021-11", "2021-10"))):
+        for month in months:
+            values = {"bn15": number, "announced_in": month, "account_key": keys[number], "plan_hash": "p"}
+            register.change(insert(CLOSURE_ANNOUNCEMENTS).values(values))
+    empty = dict.fromkeys(schema_of("clean_up_records").names)
+
+    def record(kind: str, number: str, **known: object) -> dict[str, object]:
+        return {**empty, "kind": kind, "bn15": number, "account_key": keys[number], **known}
+
+    assert read_records(register.ws, DECEMBER).to_pylist() == [
+        record("announced", DORMANT, announced_in="2021-10"),
+        record("announced", DORMANT, announced_in="2021-11"),
+        record("announced", MIXED, announced_in="2021-11"),
+        record("hold", DORMANT, record_no=2, until=AS_OF),
+        record("hold", DORMANT, record_no=3, until=later),
+        record("hold", MIXED, record_no=1),
+        record("review", MIXED, record_no=1, until=AS_OF),
+    ]
+
+
+def test_two_writers_on_postgresql_do_not_take_the_same_number(postgresql_url: str, tmp_path: Path) -> None:
+    register = Register.make(tmp_path / "data", postgresql_url)
+    engine = register.ws.operations
+    with write_transaction(engine) as first, engine.connect() as second:
+        assert next_number(first, HOLDS.c.hold_no) == 1
+        second.exec_driver_sql("SET lock_timeout = '100ms'")
+        with pytest.raises(Unavailable, match="is locked by another session"):
+            next_number(second, HOLDS.c.hold_no)
 
 
 def test_the_records_are_sealed_beside_the_decisions_and_decisions_rest_on_them(register: Register) -> None:

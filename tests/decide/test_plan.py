@@ -105,6 +105,13 @@ def make_plan(register: Register, **changes: Any) -> dict[str, Any]:
     return publish_plan(register.ws, month)
 
 
+def test_closures_and_corrections_are_changes_and_nothing_else_is(tmp_path: Path, sqlite_url: str) -> None:
+    register = Register.make(tmp_path, sqlite_url)
+    register.fill([DORMANT, CONVERTED, CONVERTED, ACTIVE, replace(CONVERTED, balance_cents=-1)])
+    made = make_plan(register)
+    assert ({"close": 1, "convert": 2, "keep": 1, "hold": 1}, 3) == (made["counts"], made["changes"])
+
+
 def test_a_plan_is_recorded_once_with_its_counts_and_versions(register: Register) -> None:
     made = make_plan(register)
     assert made == make_plan(register, run_id="run-2")
