@@ -209,9 +209,10 @@ def newest_statements(ws: Workspace, area: str = "lake") -> Period:
     """The newest month that has statements; raises ``DataError`` where none has."""
     # A shadow lake reads through to the record, which is not what was asked for.
     periods = [Period.parse(seal.period) for seal in ws.lake(area).seals("statements")]
+    if not periods and area == "shadow":
+        raise no_shadow_run(newest_statements(ws))
     if not periods:
-        what = "no shadow run of an issued month" if area == "shadow" else "no month"
-        raise DataError(f"{what} has statements yet: run one first (make run)")
+        raise DataError("no month has statements yet: run one first (make run)")
     return periods[-1]
 
 

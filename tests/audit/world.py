@@ -32,7 +32,7 @@ HASH_KEY = "a key for tests only, long enough"
 def make_world(folder: Path) -> Workspace:
     """December held, approved and applied late; holds, a review, a counter-action; January with announced closures."""
     ws = new_workspace(folder)
-    fill_demo(ws.source, accounts=300, months=57, last_period=OPEN)
+    fill_demo(ws.source, accounts=300, months=57, seed=2023, last_period=OPEN)
     asking = replace(ws, policy=replace(ws.policy, approval="always"))
     plan = run_month(asking, FIRST, effects="live", run_id="manual december")["plan"]
     _approve_and_apply(asking, plan["plan_hash"])
