@@ -32,7 +32,7 @@ help:
 	@echo "make backfill              several months, in shadow unless EFFECTS=live;"
 	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
 	@echo "make test                  every test; TESTS=\"words for pytest\""
-	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about ten minutes)"
+	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about twenty minutes)"
 	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"

@@ -12,6 +12,7 @@ from include.extract import open_quarantine_relations
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
 from include.ledger import published_files
+from include.month import is_issued
 from include.operations_schema import FEED_COVERAGE
 from include.transaction_kinds import transaction_kinds_relation
 
@@ -42,8 +43,8 @@ def _publish_missing(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period:
     known = set(lake.periods("activity"))
     seals = []
     for label in lake.periods("transactions"):
-        # The run's own month may have been extracted anew; the same rows leave its file as it is.
-        if label > period or (label in known and label != period):
+        # The run's own month may have been extracted anew, unless it was issued; the same rows leave its file as it is.
+        if label > period or (label in known and (label != period or is_issued(ws, period))):
             continue
         relations: dict[str, engine.Relation] = {feed.name: lake.files(feed.name, [label]) for feed in LEDGER_FEEDS}
         reader = engine.run(con, "derive_activity", {**relations, "transaction_kinds": kinds})

@@ -154,7 +154,9 @@ def _first_name(path: Path) -> str:
 
 
 def _broken(path: Path) -> DataError:
-    return DataError(f"{path} is not a whole pack of documents: run its month again")
+    return DataError(
+        f"{path} is not a whole pack of documents: restore it from a backup, or run its month again if it is not issued"
+    )
 
 
 def _read_directory(file: BinaryIO) -> bytes:

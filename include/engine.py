@@ -64,15 +64,14 @@ def connect(*, memory: str = "1500MB", threads: int = 2, spill_folder: Path | No
     Connections of one process that ask for the same share a database, and with it the memory: starting one takes as
     long as a small step. What a connection makes is temporary, so none sees what another one made.
     """
-    con = _start(os.getpid(), memory, threads, spill_folder).cursor()
+    con = _start(memory, threads, spill_folder).cursor()
     con.execute("SET enable_progress_bar = false")  # It would be written into the logs.
     return con
 
 
 # Two: the one that spills into a step's folder, and the one for small questions.
 @lru_cache(maxsize=2)
-def _start(pid: int, memory: str, threads: int, spill_folder: Path | None) -> duckdb.DuckDBPyConnection:
-    """A database of this process; a forked one must not use its parent's."""
+def _start(memory: str, threads: int, spill_folder: Path | None) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory,
         "threads": threads,
@@ -86,6 +85,10 @@ def _start(pid: int, memory: str, threads: int, spill_folder: Path | None) -> du
     for macro in MACROS:
         database.execute(macro)
     return database
+
+
+# A forked process has none of the threads that a database waits for when it ends: it must not inherit one.
+os.register_at_fork(before=_start.cache_clear)
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Table, select
 
 from include import engine
-from include.carm.business_number import account_key, require_bn15
+from include.carm.business_number import account_key, bare_number, require_bn15
 from include.carm.counts import tell_count
 from include.carm.errors import DataError, Refused
 from include.carm.money import format_money
@@ -125,8 +125,10 @@ def _why_no_decision(ws: Workspace, lake: Lake, month: Period, number: str) -> s
     if in_month is not None:
         return f"{number} has no decision in {month}: it was not open on {as_of}, but {in_month}"
     if lake.has("quarantine", month):
-        filters = [("dataset", "=", "accounts"), ("bn15", "=", number)]
-        if pq.read_table(lake.file("quarantine", month), columns=["bn15"], filters=filters).num_rows:
+        refused = pq.read_table(
+            lake.file("quarantine", month), columns=["bn15"], filters=[("dataset", "=", "accounts")]
+        )
+        if number in map(bare_number, refused.column("bn15").drop_null().to_pylist()):
             return f"{number} has no decision in {month}: its row of the register stands in quarantine"
     newest = lake.periods("account_facts")[-1]
     if _account_status(lake, newest, number) is not None:

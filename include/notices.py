@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from include import engine
 from include.addresses import account_addresses, subscriber_entries
@@ -34,7 +35,8 @@ from include.apply import applied_changes
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
-from include.documents import write_pack
+from include.database import write_transaction
+from include.documents import read_documents, write_pack
 from include.notice_page import (
     EASTERN,
     LANGUAGES,
@@ -51,6 +53,7 @@ from include.notice_page import (
     one_line,
     safe_link,
 )
+from include.statement_registry import tell_notices
 
 if TYPE_CHECKING:
     import duckdb
@@ -216,6 +219,37 @@ def publish_webinar_notices(
     return {**outcome, "sessions": states, "without_session": reachable.num_rows - invited.num_rows}
 
 
+def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) -> int:
+    """Hash every notice of the area's months anew; returns how many there are.
+
+    Raises ``DataError`` naming the first pack whose notices are not those that the datasets list.
+    """
+    notices = 0
+    for dataset, kinds in (("notices", ACCOUNT_KINDS), ("webinar_notices", WEBINAR_KINDS)):
+        lake = ws.lake(area)
+        for period in (Period.parse(seal.period) for seal in lake.seals(dataset)):
+            if up_to is not None and period > up_to:
+                continue
+            rows = pq.read_table(lake.file(dataset, period), columns=["message_key", "body_sha256"])
+            told = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+            folder = ws.documents(area) / "notices" / f"period={period}"
+            for pack in sorted(path for kind in kinds for path in folder.glob(f"{kind}-*.zip")):
+                documents = dict(read_documents(pack))
+                for key in sorted({name.partition(".")[0] for name in documents}):
+                    body = documents.get(f"{key}.txt", b"") + documents.get(f"{key}.html", b"")
+                    if hashlib.sha256(body).hexdigest() != told.pop(key, None):
+                        raise DataError(f"{pack} has a notice that is not the one that was rendered: {_PUT_BACK}")
+                    notices += 1
+            if told:
+                raise DataError(
+                    f"{len(told):,} of the {dataset} of {period} are in no pack below {folder}: {_PUT_BACK}"
+                )
+    return notices
+
+
+_PUT_BACK = "restore the documents from a backup, or run the month again if it is not issued"
+
+
 def sessions_for(language: str, sessions: Sequence[Session]) -> tuple[Session, ...]:
     """The sessions to offer to a reader of ``language``: one who reads both is offered all."""
     return tuple(
@@ -364,7 +398,12 @@ def _publish(
             path.unlink()
         rmtree(staging)
     table = pa.Table.from_pylist(written, NOTICES)
-    seal = ws.lake(month["area"]).publish_and_seal(dataset, period, table, run_id=month["run_id"])
+    lake = ws.lake(month["area"])
+    seal = lake.publish(dataset, period, table)
+    with write_transaction(ws.operations) as connection:
+        lake.seal([seal], run_id=month["run_id"], connection=connection)
+        if lake.area == "lake":
+            tell_notices(connection, dataset, period, seal.sha256)
     return {
         "notices": len(written),
         "by_kind": _count(kinds, written, "language"),

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
 from include.audit import append_link, digest_rows, facts_told
-from include.carm.errors import Refused
+from include.carm.errors import DataError, Refused
 from include.carm.period import Period
 from include.operations_schema import COVERAGE
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
@@ -104,14 +104,34 @@ def issue_facts(connection: Connection, period: str) -> dict[str, Any]:
     return {**month, "registry_sha256": digest_rows(connection, rows)}
 
 
+NOTICE_DATASETS = ("notices", "webinar_notices")
+"""Of an issued month these alone may be published anew: when its plan is applied late, or by a Dag of their own."""
+
+
 def tell_seals(connection: Connection, period: str) -> None:
-    """Tell the audit chain by which hashes the files of an issued month are sealed, unless its last link says so."""
-    query = select(COVERAGE.c.dataset, COVERAGE.c.sha256).where(
-        COVERAGE.c.area == "lake",
-        COVERAGE.c.period == period,
-        # They have a Dag of their own, which may come before the month's end or after it.
-        COVERAGE.c.dataset != "webinar_notices",
-    )
-    facts = {"seals": {row.dataset: row.sha256 for row in connection.execute(query)}}
-    if facts not in facts_told(connection, "close", period)[:1]:
-        append_link(connection, "close", period, facts)
+    """Tell the audit chain, once, by which hashes the files of an issued month are sealed when it is closed.
+
+    Raises ``DataError`` where the month was closed before and a file is sealed otherwise now: nothing may replace it.
+    """
+    query = select(COVERAGE.c.dataset, COVERAGE.c.sha256).where(COVERAGE.c.area == "lake", COVERAGE.c.period == period)
+    sealed = {row.dataset: row.sha256 for row in connection.execute(query) if row.dataset not in NOTICE_DATASETS}
+    told = facts_told(connection, "close", period)
+    if not told:
+        append_link(connection, "close", period, {"seals": sealed})
+        return
+    for dataset, sha256 in sorted(told[-1]["seals"].items()):
+        if sealed.get(dataset) != sha256:
+            raise DataError(
+                f"lake/{dataset}/period={period} is not sealed as it was when {period} was closed, and an issued month "
+                "is never replaced: find out who wrote it (carm verify), and restore the lake and the database from a "
+                "backup"
+            )
+
+
+def tell_notices(connection: Connection, dataset: str, period: str, sha256: str) -> None:
+    """Tell the audit chain by which hash a dataset of notices of an issued month is sealed, unless it says so."""
+    if not is_issued(connection, Period.parse(period)):
+        return
+    facts = {"dataset": dataset, "sha256": sha256}
+    if facts not in [told for told in facts_told(connection, "notices", period) if told["dataset"] == dataset][:1]:
+        append_link(connection, "notices", period, facts)

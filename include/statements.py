@@ -160,12 +160,9 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
         else _read_json(lake, period, number)
     )
     if content is None:
-        raise DataError(
-            f"the {format} of {number} for {period} is not in its pack below {_pack_folder(ws, period, area)}: "
-            "restore the documents from a backup"
-        )
+        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
     if format == "html" and hashlib.sha256(content).hexdigest() != issued.column("document_sha256")[0].as_py():
-        raise DataError(_not_the_document(ws, period, area, f"{number}.html"))
+        raise _wrong_document(ws, period, area, f"{number}.html of {period} is not the document that was rendered")
     return content
 
 
@@ -180,34 +177,40 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
         if up_to is not None and period > up_to:
             continue
         rows = pq.read_table(lake.file("statements", period), columns=["bn15", "document_sha256"])
-        expected = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-        folder = _pack_folder(ws, period, area)
-        for pack in sorted(folder.glob("statements-*.zip")):
+        pages = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        missing = {f"{number}.{format}" for number in pages for format in _PACKED}
+        for pack in sorted(_pack_folder(ws, period, area).glob("statements-*.zip")):
             sums = dict(read_sums(pack))
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
-                told = expected.pop(number, None) if format == "html" else sums.get(name)
-                if hashlib.sha256(content).hexdigest() != told:
-                    raise DataError(_not_the_document(ws, period, area, name))
+                told = pages.get(number) if format == "html" else sums.get(name)
+                if name not in missing or hashlib.sha256(content).hexdigest() != told:
+                    raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
+                missing.remove(name)
                 documents += 1
-        if expected:
-            raise DataError(
-                f"{len(expected):,} statements of {period} have no document in the packs below {folder}: restore the "
-                "documents from a backup"
-            )
+        if missing:
+            what = f"{min(missing)} of {period} is in no pack"
+            more = f", and {len(missing) - 1:,} more are not" if len(missing) > 1 else ""
+            raise _wrong_document(ws, period, area, f"{what}{more}")
     return documents
 
 
-def _not_the_document(ws: Workspace, period: Period, area: str, name: str) -> str:
-    return (
-        f"{name} of {period} is not the document that was rendered: somebody changed its pack below "
-        f"{_pack_folder(ws, period, area)}; restore the documents from a backup"
-    )
+def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
+    folder = _pack_folder(ws, period, area)
+    with ws.operations.connect() as connection:
+        is_record = area == "lake" and is_issued(connection, period)
+    if is_record:
+        return DataError(f"{what} (below {folder}): restore the documents from a backup")
+    # Packs are in place a moment before the seal that names them.
+    return DataError(f"{what} (below {folder}): run {period} again, for a run of it may have died before its end")
 
 
 def newest_statements(ws: Workspace, area: str = "lake") -> Period:
     """The newest month that has statements; raises ``DataError`` where none has."""
-    periods = ws.lake(area).periods("statements")
+    # A shadow lake reads through to the record, which is not what was asked for.
+    periods = [Period.parse(seal.period) for seal in ws.lake(area).seals("statements")]
+    if not periods and area == "shadow":
+        raise no_shadow_run(newest_statements(ws))
     if not periods:
         raise DataError("no month has statements yet: run one first (make run)")
     return periods[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -15,9 +16,10 @@ from include.change_file import change_file_path
 from include.database import read_snapshot
 from include.extract import source_totals
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
-from include.lake import Lake, sha256_of
+from include.lake import Lake, Seal, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
+from include.notices import count_true_notices
 from include.statements import count_true_documents
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
 from include.verify_plans import AREAS, note_register, verify_plans
@@ -54,10 +56,13 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
             require_head(chain, head)
         records = verify_records(connection, chain)
         notes = note_register(connection) if ws.policy.apply == "database" else []
-    _verify_seals(ws, chain)
+        # Of the same moment as the chain: a run may seal while this reads.
+        seals = lake.seals(connection=connection)
+    _verify_seals(seals, chain)
     _verify_change_files(ws, chain)
     files = sum(_verify_files(ws.lake(area), period) for area in AREAS)
     documents = sum(count_true_documents(ws, area, period) for area in AREAS)
+    notices = sum(count_true_notices(ws, area, period) for area in AREAS)
     plans = verify_plans(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
@@ -69,6 +74,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
         "months": len(months),
         "files": files,
         "documents": documents,
+        "notices": notices,
         "rows": rows,
         "statements": statements,
         "links": len(chain.links),
@@ -82,13 +88,18 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
     }
 
 
-def _verify_seals(ws: Workspace, chain: Chain) -> None:
+def _verify_seals(seals: Iterable[Seal], chain: Chain) -> None:
     """The files of an issued month are sealed as its links tell: nobody sealed others, or took a seal away."""
     told: dict[tuple[str, str], tuple[Link, str]] = {}
-    for link, facts in chain.of("issue", "close"):
-        seals = facts["seals"] if link.event == "close" else {"statements": facts["statements_sha256"]}
-        told |= {(dataset, link.subject): (link, sha256) for dataset, sha256 in seals.items()}
-    sealed = {(seal.dataset, seal.period): seal.sha256 for seal in ws.lake().seals()}
+    for link, facts in chain.of("issue", "close", "notices"):
+        if link.event == "notices":
+            told[facts["dataset"], link.subject] = link, facts["sha256"]
+            continue
+        of_month = {"statements": facts["statements_sha256"]} if link.event == "issue" else facts["seals"]
+        for dataset, sha256 in of_month.items():
+            # The first word counts: what was issued and closed is never replaced.
+            told.setdefault((dataset, link.subject), (link, sha256))
+    sealed = {(seal.dataset, seal.period): seal.sha256 for seal in seals}
     for (dataset, period), (link, sha256) in told.items():
         found = sealed.get((dataset, period))
         if found != sha256:
@@ -206,7 +217,8 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
     in_tables = ", ".join(tell_count(records[table], noun) for table, noun in told)
     lines = [
         f"Files, each as it was sealed: {facts['files']:,}",
-        f"Documents, each the one that its statement names: {facts['documents']:,}",
+        f"Documents of statements, each the one that was rendered: {facts['documents']:,}; of notices: "
+        f"{facts['notices']:,}",
         f"Published rows up to {facts['up_to']}, counted, summed and added up to the balances: {facts['rows']:,}",
         f"Statements that open with what the month before closed with: {facts['statements']:,}",
         f"Links of the audit chain, each after the one before: {facts['links']:,}; the tables are what they tell: "

@@ -184,8 +184,12 @@ def _told_plans(chain: Chain) -> dict[tuple[str, str], Told]:
     """The rows of ``carm_plans``: made, answered for, applied, confirmed, undone, each as its link tells."""
     told: dict[tuple[str, str], Told] = {}
     applied: dict[str, dict[str, Any]] = {}
+    adopted = _adopted_plans(chain)
     for link, facts in chain.of("plan", "approval", "apply", "confirmation", "reinstatement"):
         live = (link.subject, "live")
+        # What became of a plan that no link began, no link can tell.
+        if link.subject in adopted and link.event != "plan":
+            continue
         if link.event == "plan":
             before = told.get((link.subject, facts["effects"]))
             kept = {name: before.values[name] for name in _OF_APPLY} if before else dict.fromkeys(_OF_APPLY)

@@ -51,6 +51,7 @@ def verify_plans(ws: Workspace, chain: Chain, up_to: Period | None) -> Proof:
     Raises ``DataError`` naming the plan whose decisions are gone, are other ones, or do not follow from what is sealed.
     """
     proof = Proof()
+    _verify_rules(ws, chain, up_to)
     with ws.operations.connect() as connection:
         issued = set(connection.execute(select(ISSUED_MONTHS.c.period)).scalars())
     applied = {link.subject for link, _ in chain.of("apply")}
@@ -83,6 +84,28 @@ def verify_plans(ws: Workspace, chain: Chain, up_to: Period | None) -> Proof:
     return proof
 
 
+def _verify_rules(ws: Workspace, chain: Chain, up_to: Period | None) -> None:
+    """The cells that held when an issued month was decided are those that hold for it now, under any policy."""
+    issues = {link.subject: link.link_no for link, _ in chain.of("issue")}
+    # What was planned after the issue did not decide the month.
+    decided = {
+        facts["period"]: (link, facts)
+        for link, facts in chain.of("plan")
+        if facts["effects"] == "live" and link.link_no < issues.get(facts["period"], 0)
+    }
+    rules = RuleTable.load()
+    for label, (link, facts) in decided.items():
+        period = Period.parse(label)
+        if up_to is not None and period > up_to:
+            continue
+        if facts["rules_sha256"] != rules.valid_sha256(ws.calendar.as_of(period)):
+            raise DataError(
+                f"plan {link.subject[:12]} of {period} was decided by other cells of the rule table than those that "
+                "hold for that month now: put the changed cell back, for a new rule is a new row with a later "
+                "valid_from"
+            )
+
+
 def _find_decisions(ws: Workspace, facts: dict[str, Any]) -> Path | None:
     seal = Seal("account_decisions", facts["period"], 0, facts["decisions_sha256"])
     return next((file for area in AREAS if (file := ws.lake(area).sealed_file(seal)) is not None), None)
@@ -113,11 +136,6 @@ def _decide_again(
     ws: Workspace, lake: Lake, link: Link, facts: dict[str, Any], proof: Proof, *, is_issued: bool
 ) -> None:
     period, name = Period.parse(facts["period"]), f"plan {link.subject[:12]} of {facts['period']}"
-    if facts["rules_sha256"] != RuleTable.load().valid_sha256(ws.calendar.as_of(period)):
-        raise DataError(
-            f"{name} was decided by other cells of the rule table than those that hold for {period} now: put the "
-            "changed cell back, for a new rule is a new row with a later valid_from"
-        )
     is_same_policy = facts["policy_version"] == ws.policy.version
     has_same_coverage = facts["coverage_id"] == coverage_id(ws, period)
     is_same = _derive_hash(ws, lake, period) == link.subject
@@ -126,7 +144,7 @@ def _decide_again(
     if is_same_policy and not (is_same and has_same_coverage):
         if not is_issued:
             proof.notes.append(
-                f"{name}: {period} was extracted anew since; run it again to make a plan of what is there"
+                f"{name}: what it was decided from has changed since; run {period} again for a plan of what is there"
             )
             return
         raise DataError(_why_otherwise(name, period, has_same_coverage=has_same_coverage))

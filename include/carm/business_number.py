@@ -11,6 +11,7 @@ from stdnum import luhn
 
 from include.carm.errors import DataError, UsageError
 
+_ODD = re.compile(r"[^0-9A-Za-z]+")
 _SEPARATORS = re.compile(r"[\s-]+")
 # [0-9] and not \d: other scripts' digits look right to a person and are no business number.
 _BN15 = re.compile(r"([0-9]{9})RM([0-9]{4})")
@@ -20,6 +21,11 @@ _EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 def normalise(text: str) -> str:
     """Upper case, without spaces and hyphens: how a number is compared, never a judgement of it."""
     return _SEPARATORS.sub("", text).upper()
+
+
+def bare_number(text: str) -> str:
+    """Letters and digits alone, in upper case: the account that a number with odd characters in it may mean."""
+    return _ODD.sub("", text).upper()
 
 
 def is_valid_bn15(text: str) -> bool:

@@ -39,12 +39,10 @@ totals AS (
     GROUP BY placed.account_key
 ),
 
--- A quarantined row belongs to the account that its number names once all but letters and digits is taken out of it: a
--- row that validation refused for its number may still be one of the account's. A row without a readable date may
--- belong to any month, so it counts as lying in the window; so does one that was posted before the window and may speak
--- of activity in it.
+-- A quarantined row without a readable date may belong to any month, so it counts as lying in the window; so does one
+-- that was posted before the window and may speak of activity in it.
 gaps AS (
-    SELECT DISTINCT upper(regexp_replace(open_quarantine.bn15, '[^0-9A-Za-z]', '', 'g')) AS bn15
+    SELECT DISTINCT open_quarantine.bn15
     FROM open_quarantine
     WHERE
         open_quarantine.posted_on IS NULL

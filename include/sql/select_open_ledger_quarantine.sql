@@ -7,10 +7,12 @@
 --
 -- activity_until: the last day on which the row may speak of activity; NULL where nobody can tell. A transaction speaks
 -- of no later day than its posting; an export may be declared before the goods leave.
+-- bn15: the account that the row's number names once all but letters and digits is taken out of it. A row that was
+-- refused for its number may still be one of that account's.
 SELECT
     quarantine.dataset,
     quarantine.row_key,
-    quarantine.bn15,
+    upper(regexp_replace(quarantine.bn15, '[^0-9A-Za-z]', '', 'g')) AS bn15,
     quarantine.posted_on,
     CASE
         WHEN quarantine.dataset = 'transactions' THEN quarantine.posted_on

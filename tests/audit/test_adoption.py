@@ -7,10 +7,11 @@ import json
 import pytest
 from sqlalchemy import insert, text, update
 
-from include.audit import read_links
+from include.audit import append_link, read_links
 from include.carm.errors import DataError
 from include.database import connect_engine, write_transaction
 from include.operations import migrate
+from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.verify_chain import read_chain, verify_records
 
@@ -53,6 +54,13 @@ def test_records_of_the_first_release_are_adopted_once(database_url: str) -> Non
     with engine.connect() as connection:
         assert json.loads(next(read_links(connection)).facts) == {"plans": ["aaaa"]}
         assert verify_records(connection, read_chain(connection))["carm_statements"] == 1
+    # What becomes of a plan that no link began is told by links all the same, and is no fault.
+    with write_transaction(engine) as connection:
+        facts = {"undone": 0, "withdrawn": 1, "reinstatements": [], "effects": "live"}
+        append_link(connection, "reinstatement", "aaaa", facts)
+        connection.execute(update(PLANS).values(state="undone"))
+    with engine.connect() as connection:
+        verify_records(connection, read_chain(connection))
     with write_transaction(engine) as connection:
         connection.execute(update(STATEMENT_REGISTRY).values(document_sha256="other"))
     with engine.connect() as connection, pytest.raises(DataError, match="carm_statements, 2021-12"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ from include.verify import verify, verify_lines
 from include.verify_chain import read_chain
 from include.verify_plans import verify_plans
 from include.workspace import Workspace
-from tests.audit.world import FIRST, SECOND, changed, rows_of
+from tests.audit.world import FIRST, OPEN, SECOND, changed, rows_of
+from tests.pipeline import run_month
 
 DECEMBER = Period.parse(FIRST)
 DATASETS = ("account_decisions", "account_facts", "clean_up_records", "transactions", "statements", "dormancy_horizon")
@@ -178,7 +180,7 @@ def test_decisions_of_an_issued_month_that_are_no_longer_sealed_are_named(made: 
         assert plans_said(made).startswith(f"account_decisions of {FIRST} are no longer sealed as the file that link ")
 
 
-@pytest.mark.parametrize("dataset", ["notices", "statement_lines", "control_totals", "quarantine"])
+@pytest.mark.parametrize("dataset", ["notices", "statement_lines", "control_totals", "quarantine", "activity"])
 def test_a_file_of_an_issued_month_that_was_deleted_with_its_seal_is_named(made: Workspace, dataset: str) -> None:
     path = made.lake().path(dataset, FIRST)
     this = (COVERAGE.c.area == "lake") & (COVERAGE.c.dataset == dataset) & (COVERAGE.c.period == FIRST)
@@ -328,7 +330,7 @@ def test_a_document_that_was_replaced_is_named(made: Workspace, format: str, wit
     (first, _), *_ = (document for document in read_documents(pack) if document[0].endswith(format))
     content = forged(pack, format, with_sums=with_sums)
     with rewritten(pack, content):
-        assert said(made).startswith(f"{first} of {FIRST} is not the document that was rendered: somebody changed")
+        assert said(made).startswith(f"{first} of {FIRST} is not the document that was rendered (below ")
         if format == "html":
             with pytest.raises(DataError, match="is not the document that was rendered"):
                 read_statement(made, DECEMBER, first.removesuffix(".html"))
@@ -341,8 +343,109 @@ def test_a_pack_that_is_gone_is_named(made: Workspace) -> None:
     content = pack.read_bytes()
     pack.unlink()
     try:
-        assert f"statements of {FIRST} have no document in the packs below" in said(made)
-        with pytest.raises(DataError, match=r"is not in its pack below .*: restore the documents from a backup"):
+        assert said(made).startswith(f"{first} of {FIRST} is in no pack, and ")
+        with pytest.raises(DataError, match=r"is in no pack \(below .*: restore the documents from a backup"):
             read_statement(made, DECEMBER, first.partition(".")[0])
     finally:
         pack.write_bytes(content)
+
+
+def test_a_csv_that_was_taken_out_of_a_pack_is_named(made: Workspace) -> None:
+    pack = pack_of(made)
+    documents = list(read_documents(pack))
+    gone = next(name for name, _ in documents if name.endswith(".csv"))
+    fresh = pack.with_name("without.zip")
+    write_pack(fresh, [document for document in documents if document[0] != gone])
+    content = fresh.read_bytes()
+    fresh.unlink()
+    with rewritten(pack, content):
+        assert said(made).startswith(f"{gone} of {FIRST} is in no pack (below ")
+
+
+def test_one_byte_of_a_pack_is_named(made: Workspace) -> None:
+    pack = pack_of(made)
+    with rewritten(pack, one_byte_of(pack)):
+        assert said(made).startswith(f"{pack} is not a whole pack of documents: restore it from a backup")
+
+
+def test_notices_that_were_changed_or_lost_are_named(made: Workspace) -> None:
+    pack = sorted((made.documents("lake") / "notices" / f"period={FIRST}").glob("closure-*.zip"))[0]
+    documents = list(read_documents(pack))
+    fresh = pack.with_name("other.zip")
+    write_pack(fresh, [(name, content + b" ") for name, content in documents])
+    content, before = fresh.read_bytes(), pack.read_bytes()
+    fresh.unlink()
+    with rewritten(pack, content):
+        assert said(made).startswith(f"{pack} has a notice that is not the one that was rendered: restore")
+    pack.unlink()
+    try:
+        assert f"of the notices of {FIRST} are in no pack below " in said(made)
+    finally:
+        pack.write_bytes(before)
+
+
+# Histories in which nothing is wrong, and what must not be forgotten by an ordinary run.
+
+
+def copied(made: Workspace, folder: Path) -> Workspace:
+    """A world of its own, for a test that lets it go on."""
+    shutil.copytree(made.data, folder)
+    return Workspace.open(folder)
+
+
+def test_a_world_whose_plan_was_applied_late_and_that_ran_again_in_shadow_is_sound(
+    made: Workspace, tmp_path: Path
+) -> None:
+    closes = [row["subject"] for row in rows_of(made, AUDIT_CHAIN) if row["event"] == "close"]
+    assert closes == [FIRST, SECOND]
+    assert [row["subject"] for row in rows_of(made, AUDIT_CHAIN) if row["event"] == "notices"] == [FIRST, FIRST, SECOND]
+    ws = copied(made, tmp_path / "again")
+    run_month(ws, FIRST, effects="shadow", run_id="shadow again")
+    assert verify(ws)["ok"]
+    assert len([row for row in rows_of(ws, AUDIT_CHAIN) if row["event"] == "close"]) == 2
+
+
+def test_an_ordinary_run_does_not_forget_that_a_file_was_replaced(made: Workspace, tmp_path: Path) -> None:
+    ws = copied(made, tmp_path / "replaced")
+    with resealed(ws, "statement_lines", with_value("amount_cents", 7), tmp_path / "other.parquet"):
+        expected = f"lake/statement_lines/period={FIRST} is sealed as another file than link "
+        assert said(ws).startswith(expected)
+        with pytest.raises(DataError, match=f"is not sealed as it was when {FIRST} was closed"):
+            run_month(ws, FIRST, effects="shadow", run_id="shadow again")
+        assert said(ws).startswith(expected)
+
+
+def test_a_month_that_was_issued_and_whose_run_died_before_it_was_closed_is_no_fault(
+    made: Workspace, tmp_path: Path
+) -> None:
+    ws = copied(made, tmp_path / "died")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.month.close_month", _die)
+        with pytest.raises(InterruptedError):
+            run_month(ws, OPEN, effects="live", run_id="manual february")
+    assert verify(ws)["ok"]
+
+
+def _die(*_: object) -> None:
+    raise InterruptedError
+
+
+def test_a_rule_that_was_edited_is_named_also_after_a_shadow_run_and_put_back_is_sound(
+    made: Workspace, tmp_path: Path, rules: Any
+) -> None:
+    ws = copied(made, tmp_path / "edited")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RuleTable, "load", RuleTable.load)
+        rules(lambda text: text.replace("Our own proposal: keep.", "Our proposal: keep."))
+        run_month(ws, FIRST, effects="shadow", run_id="shadow again")
+        assert "was decided by other cells of the rule table" in said(ws)
+    assert verify(ws)["ok"]
+
+
+def test_a_new_rule_for_a_month_that_is_open_is_no_fault(made: Workspace, tmp_path: Path, rules: Any) -> None:
+    ws = copied(made, tmp_path / "open")
+    run_month(ws, OPEN, effects="shadow", run_id="a first look")
+    rules(
+        lambda text: f"{text.rstrip()}\ndual_none,dual,none,review,,no_activity_4_years,2022-02-01,Our own proposal.\n"
+    )
+    assert verify(ws)["ok"]

@@ -15,6 +15,8 @@ from include.apply import apply_plan
 from include.approvals import record_answer, renew_makers
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
+from include.month import close_again
+from include.notices import publish_notices
 from include.operations_metadata import METADATA
 from include.person_records import lift_hold, record_hold, record_review
 from include.reinstate import reinstate_account, undo_plan
@@ -23,13 +25,14 @@ from include.workspace import Workspace
 from tests.pipeline import new_workspace, read, run_month
 
 ACCOUNTS = TABLES["accounts"]
-FIRST, SECOND = "2021-12", "2022-01"
+FIRST, SECOND, OPEN = "2021-12", "2022-01", "2022-02"
+HASH_KEY = "a key for tests only, long enough"
 
 
 def make_world(folder: Path) -> Workspace:
     """December held, approved and applied late; holds, a review, a counter-action; January with announced closures."""
     ws = new_workspace(folder)
-    fill_demo(ws.source, accounts=300, months=56, last_period=SECOND)
+    fill_demo(ws.source, accounts=300, months=57, seed=2023, last_period=OPEN)
     asking = replace(ws, policy=replace(ws.policy, approval="always"))
     plan = run_month(asking, FIRST, effects="live", run_id="manual december")["plan"]
     _approve_and_apply(asking, plan["plan_hash"])
@@ -47,6 +50,8 @@ def _approve_and_apply(ws: Workspace, plan_hash: str) -> None:
     record_answer(ws, plan_hash, decision="approved", decided_by="checker", decided_at="2021-12-25T15:00:00Z", **answer)
     month = {"period": FIRST, "effects": "live", "area": "lake", "run_id": "manual apply"}
     assert apply_plan(ws, month, plan_hash)["applied"] > 1
+    publish_notices(ws, month, recipient_hash_key=HASH_KEY)
+    close_again(ws, month)
 
 
 def _record(ws: Workspace) -> None:

@@ -27,6 +27,12 @@ def test_white_space_is_collapsed_and_the_rest_stays(text, line):
         ("a\N{RIGHT-TO-LEFT OVERRIDE}b", "U+202E"),
         ("a\N{ZERO WIDTH SPACE}b", "U+200B"),
         ("a\ud800b", "U+D800"),
+        ("a\ue000b", "U+E000"),
+        # Letters that are drawn as nothing.
+        ("\u3164", "U+3164"),
+        ("a\u115fb", "U+115F"),
+        ("\u2800", "U+2800"),
+        ("a\u034fb", "U+034F"),
     ],
 )
 def test_what_cannot_be_seen_is_refused_by_its_number(text, point):

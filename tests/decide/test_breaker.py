@@ -256,6 +256,13 @@ def test_a_ready_plan_is_told_with_the_share_of_the_whole_alone() -> None:
     assert reason(small, breaker).endswith("with so few accounts no share limits them")
 
 
+def test_a_month_without_changes_of_a_stratum_counts_as_none() -> None:
+    breaker = limited({"max_times_median": 30.0})
+    past = History((PastMonth(5, {"program_type": {"exporter": 5}}),) * 3, has_changed=True)
+    assert state(of_type(20, 5000), breaker, past) == "ready"
+    assert state(of_type(21, 5000), breaker, past) == "held"
+
+
 def test_a_first_run_has_a_share_of_its_own_and_every_other_limit() -> None:
     breaker = replace(limited(max_share=0.05, max_changes=3), first_run_max_share=0.10)
     verdict = judge(whole(4, 1000), History(), breaker)

@@ -29,11 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--match", default="", metavar="TEXT", help="mutants whose name has this in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at a time")
     parser.add_argument("--list", action="store_true", help="names the mutants and judges none")
-    parser.add_argument("--write", action="store_true", help="puts the score into docs/mutation-testing.md")
+    parser.add_argument(
+        "--write", action="store_true", help="puts their score into docs/mutation-testing.md"
+    )
     options = parser.parse_args(arguments)
     is_whole = not options.only and not options.match
-    if options.write and not is_whole:
-        parser.error("the score is that of a whole run: leave out --only and --match, or --write")
+    if options.write and options.match:
+        parser.error("the score is that of whole files: leave out --match, or --write")
 
     subjects = [one for one in SUBJECTS if is_whole or not options.only or any(w in one.path for w in options.only)]
     chosen = {one.path: [mutant for mutant in one.mutants() if options.match in mutant.key] for one in subjects}
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"does not survive, or is not made any more: take it out of equivalent.yaml: {explanation.mutants}")
     say(f"{report.score(results)}; {monotonic() - started:.0f} seconds")
     if options.write:
-        report.write(results)
+        report.write(results, [one.path for one in SUBJECTS])
     return 1 if stale or any(one.unexplained for one in results) else 0
 
 

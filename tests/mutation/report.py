@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,12 +77,18 @@ class Result:
 
 def score(results: Sequence[Result]) -> str:
     """The score in a sentence."""
-    killed, killable = sum(one.killed for one in results), sum(one.killable for one in results)
-    equivalent = sum(len(one.explained) for one in results)
-    share = 100 * killed / max(killable, 1)
+    return _tell_score(
+        sum(one.killed for one in results),
+        sum(len(one.explained) for one in results),
+        sum(len(one.unexplained) for one in results),
+    )
+
+
+def _tell_score(killed: int, explained: int, unexplained: int) -> str:
+    killable = killed + unexplained
     return (
-        f"{killed:,} of {killable:,} mutants are killed ({share:.1f} %); "
-        f"{equivalent:,} more do what the original does and are explained"
+        f"{killed:,} of {killable:,} mutants are killed ({100 * killed / max(killable, 1):.1f} %); "
+        f"{explained:,} more do what the original does and are explained"
     )
 
 
@@ -97,21 +103,43 @@ def unfitting(results: Sequence[Result], explanations: Sequence[Explanation]) ->
     ]
 
 
-def as_markdown(results: Sequence[Result]) -> str:
-    """The table, and under it each explanation with the mutants that it is about."""
+def as_markdown(blocks: Mapping[str, str], paths: Sequence[str]) -> str:
+    """The table with a row for each of the ``blocks``, and under it what each explains; in the order of ``paths``."""
     heads = ("file", "version", "mutants", "killed", "equivalent", "not explained")
-    lines = [f"{score(results)}.", "", f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|"]
-    lines += [f"| {' | '.join(one.cells)} |" for one in results]
-    for one in results:
-        if one.explained:
-            lines += ["", f"### `{one.subject.path}`", ""]
-            reasons: dict[str, list[Mutant]] = {}
-            for mutant, explanation in sorted(one.explained, key=lambda pair: pair[0].key):
-                reasons.setdefault(explanation.why, []).append(mutant)
-            for why, mutants in reasons.items():
-                lines.append(f"- {why.strip()}")
-                lines += [f"  - {_as_code(mutant)}" for mutant in mutants]
+    kept = [blocks[path].partition("\n") for path in paths if path in blocks]
+    rows = [row for row, _, _ in kept]
+    numbers = [[int(cell.replace(",", "")) for cell in row.strip("| ").split(" | ")[2:]] for row in rows]
+    killed, explained, unexplained = (sum(row[column] for row in numbers) for column in (1, 2, 3))
+    lines = [
+        f"{_tell_score(killed, explained, unexplained)}.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "|---|---|---:|---:|---:|---:|",
+        *rows,
+    ]
+    return "\n".join([*lines, *(f"\n{rest}" for _, _, rest in kept if rest)])
+
+
+def as_block(one: Result) -> str:
+    """The row of a file, and after it each explanation with the mutants that it is about."""
+    lines = [f"| {' | '.join(one.cells)} |"]
+    if one.explained:
+        lines += [f"### `{one.subject.path}`", ""]
+        reasons: dict[str, list[Mutant]] = {}
+        for mutant, explanation in sorted(one.explained, key=lambda pair: pair[0].key):
+            reasons.setdefault(explanation.why, []).append(mutant)
+        for why, mutants in reasons.items():
+            lines.append(f"- {why.strip()}")
+            lines += [f"  - {_as_code(mutant)}" for mutant in mutants]
     return "\n".join(lines)
+
+
+def read_blocks(text: str) -> dict[str, str]:
+    """The blocks of a score that :func:`as_markdown` wrote, by file."""
+    blocks = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    for section in text.split("\n### `")[1:]:
+        blocks[section.partition("`")[0]] += f"\n### `{section.rstrip()}"
+    return blocks
 
 
 def _as_code(mutant: Mutant) -> str:
@@ -119,9 +147,10 @@ def _as_code(mutant: Mutant) -> str:
     return f"`{change.rstrip()}`".replace("|", "·")
 
 
-def write(results: Sequence[Result], document: Path = DOCUMENT) -> None:
-    """Put the score of the whole run into the document."""
+def write(results: Sequence[Result], paths: Sequence[str], document: Path = DOCUMENT) -> None:
+    """Put the score of the ``results`` into the document; the other files of ``paths`` keep what stands there."""
     text = document.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    document.write_text(f"{before}{_BEGIN}\n\n{as_markdown(results)}\n\n{_END}{after}", encoding="utf-8")
+    old, _, after = rest.partition(_END)
+    blocks = read_blocks(old) | {one.subject.path: as_block(one) for one in results}
+    document.write_text(f"{before}{_BEGIN}\n\n{as_markdown(blocks, paths)}\n\n{_END}{after}", encoding="utf-8")

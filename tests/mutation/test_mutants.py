@@ -14,8 +14,8 @@ import pytest
 from tests.mutation import python_mutants, rule_mutants, sql_mutants
 from tests.mutation.by_tests import PROJECT, judge_module
 from tests.mutation.mutant import Mutant, Outcome
-from tests.mutation.report import Explanation, read_explanations
-from tests.mutation.subjects import SUBJECTS
+from tests.mutation.report import Explanation, Result, read_explanations, write
+from tests.mutation.subjects import SUBJECTS, Subject
 from tests.mutation.trial import BrokenJudge, judge_all
 
 
@@ -263,3 +263,30 @@ def test_the_tests_kill_a_mutant_that_takes_the_place_of_the_original(words: lis
     )
     assert code == done.returncode, done.stdout + done.stderr
     assert says in done.stdout + done.stderr
+
+
+def test_the_score_of_one_file_leaves_that_of_the_others_as_it_stands(tmp_path: Path) -> None:
+    first, second = SUBJECTS[1], SUBJECTS[2]
+    document = tmp_path / "score.md"
+    document.write_text("before\n<!-- score: written by make mutants -->\n<!-- end of the score -->\nafter\n")
+    paths = [one.path for one in SUBJECTS]
+
+    def result(subject: Subject, killed: int, explained: int, unexplained: int) -> Result:
+        mutant = Mutant(subject.name, "where", "x -> y | z", "", "", "")
+        why = Explanation("*", "It does what the original does.")
+        return Result(
+            subject, {Outcome.KILLED: killed}, [(mutant, why)] * explained, unexplained=[mutant] * unexplained
+        )
+
+    write([result(second, 10, 2, 0), result(first, 5, 0, 5)], paths, document)
+    both = document.read_text(encoding="utf-8")
+    assert "15 of 20 mutants are killed (75.0 %); 2 more do what the original does" in both
+    assert both.index(f"`{first.path}`") < both.index(f"`{second.path}`")
+    assert f"### `{second.path}`\n\n- It does what" in both
+    write([result(first, 1_000, 1, 0)], paths, document)
+    now = document.read_text(encoding="utf-8")
+    assert "1,010 of 1,010 mutants are killed (100.0 %); 3 more do what the original does" in now
+    assert f"### `{first.path}`\n\n- It does what" in now
+    assert f"### `{second.path}`\n\n- It does what" in now
+    write([result(first, 5, 0, 5)], paths, document)
+    assert document.read_text(encoding="utf-8") == both
