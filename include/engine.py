@@ -78,9 +78,9 @@ def _start(memory: str, threads: int, spill_folder: Path | None) -> duckdb.DuckD
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
+        # Without a folder of ours it would make one wherever the process stands.
+        "temp_directory": str(spill_folder or ""),
     }
-    if spill_folder is not None:
-        config["temp_directory"] = str(spill_folder)
     database = duckdb.connect(":memory:", config=config)
     for macro in MACROS:
         database.execute(macro)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -37,6 +38,13 @@ def test_a_database_goes_on_when_its_spill_folder_was_cleared_between_two_steps(
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
+
+
+def test_without_a_folder_nothing_is_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with engine.connect(memory="61MB") as con, pytest.raises(duckdb.OutOfMemoryException):
+        con.execute("CREATE TEMP TABLE wide AS SELECT range AS n, repeat('x', 40) || range AS s FROM range(3000000)")
+    assert list(tmp_path.iterdir()) == []
 
 
 def _count(queue: multiprocessing.queues.Queue) -> None:  # type: ignore[type-arg]
