@@ -98,5 +98,5 @@ def test_a_damaged_pack_is_named(tmp_path: Path) -> None:
         b"no pack at all, but longer than its end record",
     ):
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"a\.zip is not a whole pack of documents: run its month again"):
+        with pytest.raises(DataError, match=r"a\.zip is not a whole pack of documents: restore it from a backup"):
             read_document(tmp_path, "000000003RM0001.csv")
