@@ -13,7 +13,7 @@ WITH left_over AS (
         items.account_key,
         items.bn15,
         items.item_id,
-        items.kind = 'DSB' AS is_disbursement,
+        items.kind = 'DSB' AND items.remaining_cents > 0 AS is_disbursement,
         items.posted_on,
         items.due_on,
         items.remaining_cents + COALESCE(allocated_items.moved_cents, 0) AS cents
