@@ -195,6 +195,18 @@ SCHEMAS: dict[str, pa.Schema] = {
         pass_no=_int,
         amount_cents=_int,
     ),
+    # What overdue debts bore in the month by the rule; NULL where a rate of a quarter is not known.
+    "interest": _schema(
+        bn15=_text,
+        account_key=_int,
+        item_id=_text,
+        overdue_cents=_int,
+        due_on=_day,
+        first_on=_day,
+        last_on=_day,
+        interest_cents=_int,
+        missing_quarter=_text,
+    ),
     # Activity that a later revision took away: what it was, so that the account's dates are looked at again.
     "activity_retracted": _schema(bn15=_text, account_key=_int, activity=_text, activity_on=_day),
     "account_facts": _schema(

@@ -53,7 +53,11 @@ class InterestRates:
     margin: Decimal
     day_count: int
     holidays: tuple[tuple[date, date], ...]
+    # A month asks for the same few days for very many debts.
     _growths: dict[date, dict[date, Decimal]] = field(default_factory=dict, repr=False, compare=False)
+    _factors: dict[tuple[date, date, date], tuple[Decimal, Decimal]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def load(cls, path: Path | None = None, *, demo: bool = False) -> Self:
@@ -93,11 +97,14 @@ class InterestRates:
     def _factor(self, piece: Piece) -> Decimal:
         if piece.last < piece.first:
             return Decimal(0)
-        growth = self._growth_since(piece.due_on, piece.last)
-        compounded = growth[piece.last] - growth[piece.first - _ONE_DAY]
-        days = (piece.last - piece.first).days + 1
-        plain = sum((self.daily_rate(piece.first + timedelta(days=n)) for n in range(days)), Decimal(0))
-        return compounded * (1 - piece.sima_share) + plain * piece.sima_share
+        key = (piece.due_on, piece.first, piece.last)
+        if key not in self._factors:
+            growth = self._growth_since(piece.due_on, piece.last)
+            days = (piece.last - piece.first).days + 1
+            plain = sum((self.daily_rate(piece.first + timedelta(days=n)) for n in range(days)), Decimal(0))
+            self._factors[key] = growth[piece.last] - growth[piece.first - _ONE_DAY], plain
+        compounded, plain = self._factors[key]
+        return compounded + (plain - compounded) * piece.sima_share if piece.sima_share else compounded
 
     def _growth_since(self, due_on: date, last: date) -> dict[date, Decimal]:
         """What one dollar that was due on a day has become at the end of each day since, up to ``last`` at least."""

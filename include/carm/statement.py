@@ -109,6 +109,19 @@ class StatementHead(NamedTuple):
     program_type: str | None
     account_status: str | None
     closed_on: str | None
+    ageing_current_cents: int
+    ageing_30_cents: int
+    ageing_60_cents: int
+    ageing_90_cents: int
+    ageing_over_90_cents: int
+    calculated_interest_cents: int | None
+    missing_rate_quarter: str | None
+
+    @property
+    def ageing(self) -> tuple[int, ...]:
+        """What is open by days past due: not at all, 1 to 30, 31 to 60, 61 to 90, more; it adds up to the closing."""
+        first = StatementHead._fields.index("ageing_current_cents")
+        return cast(tuple[int, ...], self[first : first + 5])
 
 
 class Statement(NamedTuple):
