@@ -56,9 +56,7 @@ def _calculate(pieces: pa.RecordBatchReader, rates: InterestRates) -> Iterator[t
         bn15, account_key, item_id, amount_cents, sima_cents, due_on = debt
         # A share of the whole debt: which of its cents a payment took, no rule says.
         sima_share = Decimal(sima_cents) / amount_cents if 0 < sima_cents <= amount_cents else Decimal(0)
-        parts = [
-            Piece(part_cents, sima_share, due_on, first_on, last_on) for *_, first_on, last_on, part_cents in own
-        ]
+        parts = [Piece(part_cents, sima_share, due_on, first_on, last_on) for *_, first_on, last_on, part_cents in own]
         first_on, last_on = min(part.first for part in parts), max(part.last for part in parts)
         overdue_cents = sum(part.cents for part in parts)
         cents, missing = None, None

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
+from include.carm.allocation import AllocationRules
 from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
@@ -102,7 +103,8 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     A repeated shard replaces only its own pack, by the same bytes. Returns the shard with the pack's hash.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period))
+    disbursement = AllocationRules.load().disbursement_of(period)
+    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period), disbursement)
     documents = (
         document
         for statement in _read_statements(lake, period, shard["offset"], shard["count"])

@@ -213,9 +213,7 @@ def test_every_order_of_payment_is_the_one_counted_cent_by_cent(rows: list[tuple
         for index, period in enumerate(MONTHS):
             first_day = CALENDAR.start(Period.parse(period))
             own = [
-                Item(
-                    f"T{number}", kind, first_day + timedelta(day), first_day + timedelta(day + due), period, cents
-                )
+                Item(f"T{number}", kind, first_day + timedelta(day), first_day + timedelta(day + due), period, cents)
                 for number, (month, kind, cents, day, due) in enumerate(rows)
                 if month == index and cents
             ]
