@@ -29,6 +29,7 @@ from include.database import write_transaction
 from include.documents import read_document, read_documents, read_sums, write_pack
 from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
+from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
 from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
@@ -49,7 +50,15 @@ _LINES_A_BATCH = 20_000
 
 
 # What the month's statements are made of, in the order in which it is derived.
-_DERIVED = ("open_items", "allocations", "interest", "statement_heads", "statement_lines", "parked")
+_DERIVED = (
+    "open_items",
+    "allocations",
+    "interest",
+    "statement_heads",
+    "statement_lines",
+    "parked",
+    "ledger_totals",
+)
 
 
 def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +140,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
         with ws.operations.connect() as connection:
             refuse_difference(connection, period, statements)
     _place_packs(folder, packs)
+    write_ledger_totals(ws, lake, period, month["area"])
     seal = lake.publish("statements", period, statements)
     issue = Issue(ws.calendar.issued_on(period), template_version(), seal.sha256, month["run_id"])
     with write_transaction(ws.operations) as connection:
@@ -268,11 +278,13 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
     engine.create_table(con, "statement_heads", "derive_statement_heads", parameters=days)
     engine.create_table(con, "statement_lines", "derive_statement_lines")
     engine.create_table(con, "parked", "derive_parked_statements")
+    engine.create_table(con, "ledger_totals", "derive_ledger_totals")
 
 
 def _check(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
     _raise_offenders(period, engine.run_table(con, "check_statement_cover"))
     _raise_offenders(period, engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
+    _raise_offenders(period, engine.run_table(con, "check_ledger_totals"))
     before = period.previous()
     if lake.has("statements", before):
         closings: dict[str, engine.Relation] = {
@@ -286,6 +298,8 @@ def _raise_offenders(period: Period, offenders: pa.Table) -> None:
     if not offenders.num_rows:
         return
     first = offenders.slice(0, 1).to_pylist()[0]
+    if first["bn15"] is None:
+        raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
     place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
     more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
     raise DataError(
