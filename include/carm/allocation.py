@@ -1,5 +1,6 @@
 """In which order payments and credits pay debts, from the dated table ``include/config/allocation.yaml``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -43,12 +44,9 @@ class AllocationRules:
         settings = Settings.load(path or CONFIG_FOLDER / "allocation.yaml")
         settings.allow("allocation", "disbursement")
         rules = cls(
-            passes=dict(_read_passes(row) for row in settings.sections("allocation")),
-            disbursements=dict(_read_disbursement(row) for row in settings.sections("disbursement")),
+            passes=_read_dated(settings, "allocation", _read_passes),
+            disbursements=_read_dated(settings, "disbursement", _read_disbursement),
         )
-        for name, periods in (("allocation", list(rules.passes)), ("disbursement", list(rules.disbursements))):
-            if not periods or periods != sorted(set(periods)):
-                raise settings.wrong(name, "must have at least one row, the oldest first_period first")
         for period, passes in rules.passes.items():
             met = {taken for one in passes if not one.in_cycle for taken in _TAKES[one.credits]}
             # Else a credit and a debt of one account would stand beside each other for ever.
@@ -74,6 +72,14 @@ def _holding(rows: dict[Period, _Row], period: Period) -> _Row:
     if not begun:
         raise UsageError(f"no row holds for {period}: add one to include/config/allocation.yaml")
     return rows[begun[-1]]
+
+
+def _read_dated(settings: Settings, name: str, read: Callable[[Settings], tuple[Period, _Row]]) -> dict[Period, _Row]:
+    rows = [read(row) for row in settings.sections(name)]
+    periods = [period for period, _ in rows]
+    if not periods or periods != sorted(set(periods)):
+        raise settings.wrong(name, "must have at least one row, the oldest first_period first")
+    return dict(rows)
 
 
 def _read_passes(row: Settings) -> tuple[Period, tuple[AllocationPass, ...]]:
