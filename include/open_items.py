@@ -67,5 +67,5 @@ def allocate(con: DuckDBPyConnection, period: Period) -> None:
             "newest_first": one.newest_first,
             "pass_no": number,
         }
-        engine.create_table(con, "allocations_of_pass", "allocate_items", None, parameters)
+        engine.create_table(con, "allocations_of_pass", "derive_allocations", None, parameters)
         con.execute("INSERT INTO allocations SELECT * FROM allocations_of_pass")

@@ -264,7 +264,7 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
     derive_open_items(ws, con, lake, period)
     engine.create_table(con, "ageing", "derive_ageing", None, {"issued_on": ws.calendar.issued_on(period)})
-    rates = InterestRates.load(demo=demo_world(ws.source))
+    rates = InterestRates.load(demo=demo_world(ws.source) is not None)
     engine.register(con, "interest", calculate_interest(ws, con, period, rates))
     # The balances brought forward are those of all months, where the open items begin with the first.
     engine.register(con, "baseline", lake.files("baseline"))

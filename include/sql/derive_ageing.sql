@@ -1,7 +1,7 @@
 -- Purpose: How long what is open has been past due on the day of issue.
 -- Grain: one row per account with an open item.
 -- Reads: open_items
--- Writes: ageing, for the heads
+-- Writes: nothing, is the relation ageing
 -- Parameters: $issued_on (date)
 -- Rerun: same inputs give the same rows in the same order.
 --

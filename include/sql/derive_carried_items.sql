@@ -1,7 +1,7 @@
 -- Purpose: What the month begins with: the open items of the month before, or, at the beginning, the balances.
 -- Grain: one row per account and item.
 -- Reads: previous_open_items, baseline
--- Writes: carried_items, for allocation
+-- Writes: nothing, is the relation carried_items
 -- Parameters: $baseline_due_on (date), $baseline_placed_in (text)
 -- Rerun: same inputs give the same rows in the same order.
 --

@@ -1,7 +1,7 @@
 -- Purpose: Every debt and credit that the month begins with or brings, with what it amounts to before allocation.
 -- Grain: one row per account and item: a transaction with all its revisions, or a balance brought forward.
 -- Reads: carried_items, transactions
--- Writes: items, for allocation
+-- Writes: nothing, is the relation items
 -- Parameters: $period (text), $statement_due_on (date)
 -- Rerun: same inputs give the same rows in the same order.
 --

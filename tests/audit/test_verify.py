@@ -245,10 +245,13 @@ def test_open_items_that_do_not_add_up_to_the_balance_are_named(made: Workspace,
     path = tmp_path / "data.parquet"
     pq.write_table(with_value("remaining_cents", items.column("remaining_cents")[0].as_py() + 1)(items), path)
     lake = made.lake()
+    real = Lake.files
+
+    def files(self: Lake, dataset: str, months: list[Period]) -> list[Path]:
+        return [path] if dataset == "open_items" else real(self, dataset, months)
+
     with pytest.MonkeyPatch.context() as patch, engine.connect() as con:
-        patch.setattr(
-            Lake, "files", lambda self, name, months: [path] if name == "open_items" else REAL(self, name, months)
-        )
+        patch.setattr(Lake, "files", files)
         with pytest.raises(DataError, match="the open items of 1 account do not add up to the balance that 2021-12"):
             _require_open_items(lake, con, DECEMBER)
 

@@ -1,13 +1,13 @@
 -- Purpose: One pass of allocation: which credit pays which debt, and how much of it.
 -- Grain: one row per credit and debt that meet.
 -- Reads: items, allocated_items
--- Writes: allocations of this pass
+-- Writes: nothing, is the relation allocations_of_pass
 -- Parameters: $credits (text), $in_cycle (text), $newest_first (boolean), $pass_no (integer)
 -- Rerun: same inputs give the same rows in the same order.
 --
--- Debts and credits of an account are laid end to end on one line of cents, each in its order; where a debt and a credit
--- lie above each other, the one pays the other. So no cent is used twice, and the cost is that of a sort. What is under
--- review neither pays nor is paid. A disbursement takes the credit that it pays out before anything else does.
+-- Debts and credits of an account are laid end to end on one line of cents, each in its order; where a debt and a
+-- credit lie above each other, the one pays the other. So no cent is used twice, and the cost is that of a sort. What is
+-- under review neither pays nor is paid. A disbursement takes the credit that it pays out before anything else does.
 WITH left_over AS (
     SELECT
         items.account_key,
