@@ -168,6 +168,45 @@ SCHEMAS: dict[str, pa.Schema] = {
         under_review_effect_cents=_int,
         under_review_items_effect=_int,
     ),
+    # What is unpaid or unused at the month's end; what remains adds up to the closing balance of the account.
+    "open_items": _schema(
+        bn15=_text,
+        account_key=_int,
+        item_id=_text,
+        kind=_text,
+        transaction_number=_text,
+        activity_on=_day,
+        posted_on=_day,
+        due_on=_day,
+        placed_in=_text,
+        broker_bn9=_text,
+        is_under_review=_flag,
+        amount_cents=_int,
+        sima_cents=_int,
+        remaining_cents=_int,
+    ),
+    # Which credit paid which debt, and how much of it, by the order of the month.
+    "allocations": _schema(
+        bn15=_text,
+        account_key=_int,
+        debt_id=_text,
+        credit_id=_text,
+        allocated_on=_day,
+        pass_no=_int,
+        amount_cents=_int,
+    ),
+    # What overdue debts bore in the month by the rule; NULL where a rate of a quarter is not known.
+    "interest": _schema(
+        bn15=_text,
+        account_key=_int,
+        item_id=_text,
+        overdue_cents=_int,
+        due_on=_day,
+        first_on=_day,
+        last_on=_day,
+        interest_cents=_int,
+        missing_quarter=_text,
+    ),
     # Activity that a later revision took away: what it was, so that the account's dates are looked at again.
     "activity_retracted": _schema(bn15=_text, account_key=_int, activity=_text, activity_on=_day),
     "account_facts": _schema(

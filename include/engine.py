@@ -102,13 +102,13 @@ def register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation, *, l
     list becomes an empty relation with the columns of dataset ``like`` (default: ``name``).
     """
     if isinstance(relation, pa.Table | pa.RecordBatchReader):
-        con.register(name, relation)
+        _register_rows(con, name, relation)
         return
     schema = schema_of(like or name) if not relation else None
     if schema is not None:
         if "period" not in schema.names:
             schema = schema.append(pa.field("period", pa.string()))
-        con.register(name, schema.empty_table())
+        _register_rows(con, name, schema.empty_table())
         return
     has_period = all(path.parent.name.startswith("period=") for path in relation)
     if has_period:
@@ -120,6 +120,19 @@ def register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation, *, l
     con.execute(
         f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM read_parquet([{files}], {partitions})'  # noqa: S608
     )
+
+
+def _register_rows(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    # Rows take the place of rows by themselves, but not that of files.
+    con.execute(f'DROP VIEW IF EXISTS "{name}"')
+    con.register(name, rows)
+
+
+def create_empty(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
+    """Make an empty table with the columns of ``dataset``, for statements that fill it one after the other."""
+    _register_rows(con, "columns_of_dataset", schema_of(dataset).empty_table())
+    con.execute(f'CREATE OR REPLACE TEMP TABLE "{dataset}" AS SELECT * FROM columns_of_dataset')  # noqa: S608
+    con.unregister("columns_of_dataset")
 
 
 def run(

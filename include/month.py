@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select
 
 from include import statement_registry
+from include.carm.counts import tell_count
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
@@ -206,11 +207,12 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     # Where nothing changed, the record is what a person should open, not this run's copy.
     place = lake if changed else record
     with engine.connect() as con:
-        for dataset in ("account_decisions", "statements", "quarantine", "control_totals"):
+        read = ("account_decisions", "statements", "statement_lines", "interest", "quarantine", "control_totals")
+        for dataset in read:
             engine.register(con, dataset, [lake.file(dataset, period)])
         figures = {
             name: engine.run_table(con, f"select_summary_of_{name}").to_pylist()
-            for name in ("decisions", "statements", "quarantine", "control_totals")
+            for name in ("decisions", "statements", "interest", "quarantine", "control_totals")
         }
     return {
         "period": month["period"],
@@ -223,6 +225,7 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "decisions": figures["decisions"],
         "quarantine": figures["quarantine"],
         "statements": figures["statements"][0],
+        "interest": figures["interest"][0],
         "control_totals": figures["control_totals"],
         "notices": _notice_counts(lake, period),
         "plan": _plan_of(ws, month),
@@ -306,6 +309,17 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         f"{cents(statements['opening_cents'])} + debits {cents(statements['debits_cents'])} - credits "
         f"{cents(statements['credits_cents'])} = closing {cents(statements['closing_cents'])}"
     )
+    interest = summary["interest"]
+    lines.append(
+        f"Interest on overdue amounts: calculated {cents(interest['calculated_cents'])} for "
+        f"{tell_count(interest['accounts'], 'account')}, posted {cents(interest['posted_cents'])}, difference "
+        f"{cents(interest['difference_cents'])}"
+    )
+    if interest["missing_quarters"]:
+        lines.append(
+            f"  Left out for want of a prescribed rate ({interest['missing_quarters']}): "
+            f"{tell_count(interest['accounts_without_rate'], 'account')}; add it to include/config/interest.yaml"
+        )
     notices = ", ".join(f"{kind} {count:,}" for kind, count in summary["notices"].items())
     lines.append(f"Notices rendered, none sent: {notices or 'none'}")
     lines.append("Control totals: source rows up to the period's end = published + quarantined + brought forward")

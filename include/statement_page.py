@@ -18,6 +18,7 @@ import yaml
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts, ReinstatementContact
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
 from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
@@ -54,14 +55,14 @@ def template_version() -> str:
 class StatementPages:
     """Renders the statements of one issue date. One environment, compiled templates, made once a process."""
 
-    def __init__(self, contacts: Contacts, issued_on: date) -> None:
+    def __init__(self, contacts: Contacts, issued_on: date, disbursement: Disbursement) -> None:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
         reinstatement = contacts.reinstatement_on(issued_on)
         self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
         self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
-        self._writers = {language: _Writer(language, contacts, reinstatement) for language in LANGUAGES}
+        self._writers = {language: _Writer(language, contacts, reinstatement, disbursement) for language in LANGUAGES}
 
     def render(self, statement: Statement) -> bytes:
         """The page as UTF-8 HTML: one document, in the client's language or in both, one after the other.
@@ -86,7 +87,9 @@ class StatementPages:
 class _Writer:
     """Turns a statement into the words of one language; everything it returns is text, escaped by the template."""
 
-    def __init__(self, language: str, contacts: Contacts, reinstatement: ReinstatementContact) -> None:
+    def __init__(
+        self, language: str, contacts: Contacts, reinstatement: ReinstatementContact, disbursement: Disbursement
+    ) -> None:
         self.language = language
         self.texts = read_texts()[language]
         self._kinds = kind_labels(language)
@@ -98,6 +101,8 @@ class _Writer:
             "helpdesk": contacts.helpdesk_name[language],
             "reinstatement": reinstatement.name[language],
             "reinstatement_telephone": reinstatement.telephone or "",
+            "disbursed_over": self._money_or_nothing(disbursement.over_cents),
+            "disbursed_after": str(disbursement.after_months or ""),
         }
 
     def context(self, statement: Statement) -> dict[str, Any]:
@@ -129,6 +134,8 @@ class _Writer:
             "program": self.texts.get(f"program_{head.program_type}", self.texts["program_unknown"]),
             "account_status": self._account_status(head),
             "sections": sections,
+            "ageing": self._ageing(head),
+            "calculated_interest": self._money_or_nothing(head.calculated_interest_cents),
             "is_payable": head.total_payable_cents > 0,
             "is_credit": head.closing_cents < 0,
             "has_under_review": head.under_review_cents != 0,
@@ -157,6 +164,15 @@ class _Writer:
             "headline_amount": money["total"],
             "headline_action": texts[action],
         }
+
+    def _ageing(self, head: StatementHead) -> list[str]:
+        """The buckets and their sum; none for an account on which nothing is open."""
+        if not any(head.ageing):
+            return []
+        return [format_money(cents, self.language) for cents in (*head.ageing, head.closing_cents)]
+
+    def _money_or_nothing(self, cents: int | None) -> str:
+        return format_money(cents, self.language) if cents else ""
 
     def _account_status(self, head: StatementHead) -> str:
         if head.account_status != "closed":

@@ -18,14 +18,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
+from include.carm.allocation import AllocationRules
 from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.interest import InterestRates
 from include.carm.period import Period
 from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
 from include.database import write_transaction
 from include.documents import read_document, read_documents, read_sums, write_pack
+from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
+from include.ledger_totals import write_ledger_totals
+from include.open_items import carry_forward, derive_open_items
+from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
 from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
 from include.transaction_kinds import transaction_kinds_relation
@@ -43,6 +49,18 @@ _PACKED = ("csv", "html")
 _LINES_A_BATCH = 20_000
 
 
+# What the month's statements are made of, in the order in which it is derived.
+_DERIVED = (
+    "open_items",
+    "allocations",
+    "interest",
+    "statement_heads",
+    "statement_lines",
+    "parked",
+    "ledger_totals",
+)
+
+
 def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Derive heads, lines and parked accounts of the month, prove them, and publish them.
 
@@ -54,20 +72,21 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
     period = Period.parse(month["period"])
     lake = ws.lake(month["area"])
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        carry_forward(ws, con, period, month["run_id"])
         _derive(ws, con, lake, period)
         _check(con, lake, period)
-        tables = {name: con.table(name) for name in ("statement_heads", "statement_lines", "parked")}
         seals = [
-            _publish(ws, month, lake, name, period, table.to_arrow_reader(engine.BATCH_ROWS))
-            for name, table in tables.items()
+            _publish(ws, month, lake, name, period, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
+            for name in _DERIVED
         ]
     lake.seal(seals, run_id=month["run_id"])
-    heads, lines, parked = seals
+    rows = {seal.dataset: seal.rows for seal in seals}
     return {
         "period": str(period),
-        "statements": heads.rows - parked.rows,
-        "lines": lines.rows,
-        "parked": parked.rows,
+        "statements": rows["statement_heads"] - rows["parked"],
+        "lines": rows["statement_lines"],
+        "parked": rows["parked"],
+        "open_items": rows["open_items"],
         "sha256": {seal.dataset: seal.sha256 for seal in seals},
     }
 
@@ -93,7 +112,8 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     A repeated shard replaces only its own pack, by the same bytes. Returns the shard with the pack's hash.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period))
+    disbursement = AllocationRules.load().disbursement_of(period)
+    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period), disbursement)
     documents = (
         document
         for statement in _read_statements(lake, period, shard["offset"], shard["count"])
@@ -120,6 +140,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
         with ws.operations.connect() as connection:
             refuse_difference(connection, period, statements)
     _place_packs(folder, packs)
+    write_ledger_totals(ws, lake, period, month["area"])
     seal = lake.publish("statements", period, statements)
     issue = Issue(ws.calendar.issued_on(period), template_version(), seal.sha256, month["run_id"])
     with write_transaction(ws.operations) as connection:
@@ -230,7 +251,6 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
-    engine.register(con, "transactions", [lake.file("transactions", period)])
     engine.register(con, "accounts", [lake.file("accounts", period)])
     known = set(lake.periods("activity"))
     extracted = [p for p in lake.periods("transactions") if p <= period]
@@ -241,8 +261,13 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
             "wrong: clear publish_activity, and all that follows it"
         )
     engine.register(con, "activity", lake.files("activity", extracted))
-    engine.register(con, "baseline", lake.files("baseline"))
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
+    derive_open_items(ws, con, lake, period)
+    engine.create_table(con, "ageing", "derive_ageing", None, {"issued_on": ws.calendar.issued_on(period)})
+    rates = InterestRates.load(demo=demo_world(ws.source) is not None)
+    engine.register(con, "interest", calculate_interest(ws, con, period, rates))
+    # The balances brought forward are those of all months, where the open items begin with the first.
+    engine.register(con, "baseline", lake.files("baseline"))
     days = {
         "period": str(period),
         "period_start": ws.calendar.start(period),
@@ -253,11 +278,13 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
     engine.create_table(con, "statement_heads", "derive_statement_heads", parameters=days)
     engine.create_table(con, "statement_lines", "derive_statement_lines")
     engine.create_table(con, "parked", "derive_parked_statements")
+    engine.create_table(con, "ledger_totals", "derive_ledger_totals")
 
 
 def _check(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
     _raise_offenders(period, engine.run_table(con, "check_statement_cover"))
     _raise_offenders(period, engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
+    _raise_offenders(period, engine.run_table(con, "check_ledger_totals"))
     before = period.previous()
     if lake.has("statements", before):
         closings: dict[str, engine.Relation] = {
@@ -271,6 +298,8 @@ def _raise_offenders(period: Period, offenders: pa.Table) -> None:
     if not offenders.num_rows:
         return
     first = offenders.slice(0, 1).to_pylist()[0]
+    if first["bn15"] is None:
+        raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
     place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
     more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
     raise DataError(

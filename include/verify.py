@@ -162,13 +162,17 @@ def _verify_ledger(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: Led
 
 
 def _verify_chain(lake: Lake, con: DuckDBPyConnection, months: list[Period]) -> int:
-    """Every opening balance is the closing balance of the month before, where both months have statements."""
+    """Every opening balance is the closing balance of the month before, where both months have statements.
+
+    And what is open at the month's end adds up to its closing balance.
+    """
     statements = 0
     for month in months:
         if not lake.has("statements", month):
             continue
         heads = lake.files("statements", [month])
         statements += pq.read_metadata(heads[0]).num_rows
+        _require_open_items(lake, con, month)
         before = month.previous()
         if not lake.has("statements", before):
             continue
@@ -185,6 +189,20 @@ def _verify_chain(lake: Lake, con: DuckDBPyConnection, months: list[Period]) -> 
         if broken:
             raise DataError(f"{broken:,} accounts open {month} with another balance than they closed {before} with")
     return statements
+
+
+def _require_open_items(lake: Lake, con: DuckDBPyConnection, month: Period) -> None:
+    # Months that were closed before open items were kept have none.
+    if not lake.has("open_items", month):
+        return
+    engine.register(con, "open_items", lake.files("open_items", [month]))
+    engine.register(con, "statement_heads", lake.files("statement_heads", [month]))
+    wrong = engine.run_table(con, "check_open_items").num_rows
+    if wrong:
+        raise DataError(
+            f"the open items of {tell_count(wrong, 'account')} do not add up to the balance that {month} closed with: "
+            "restore the lake from a backup"
+        )
 
 
 def _moved(ws: Workspace, lake: Lake, last: Period) -> dict[str, list[str]]:

@@ -85,6 +85,7 @@ class Policy:
     closure: Closure
     apply: Literal["database", "file"]
     exporter_without_evidence: Literal["close", "review"]
+    strict_rates: bool
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -92,7 +93,15 @@ class Policy:
         path = path or CONFIG_FOLDER / "policy.yaml"
         settings = Settings.load(path)
         settings.allow(
-            "feeds", "quarantine", "drift", "breaker", "approval", "closure", "apply", "exporter_without_evidence"
+            "feeds",
+            "quarantine",
+            "drift",
+            "breaker",
+            "approval",
+            "closure",
+            "apply",
+            "exporter_without_evidence",
+            "strict_rates",
         )
         feeds = settings.section("feeds")
         feeds.allow(*FEEDS)
@@ -110,6 +119,7 @@ class Policy:
             exporter_without_evidence=cast(
                 Literal["close", "review"], settings.choice("exporter_without_evidence", "close", "review")
             ),
+            strict_rates=settings.flag("strict_rates"),
         )
 
 

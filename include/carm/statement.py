@@ -28,6 +28,15 @@ COMPONENTS = (
 )
 """What a charge is made of, in the order of form BSF945."""
 
+AGEING = (
+    "ageing_current_cents",
+    "ageing_30_cents",
+    "ageing_60_cents",
+    "ageing_90_cents",
+    "ageing_over_90_cents",
+)
+"""What is open by days past due: not at all, 1 to 30, 31 to 60, 61 to 90, more."""
+
 SECTIONS = (
     "due",
     "other",
@@ -109,6 +118,21 @@ class StatementHead(NamedTuple):
     program_type: str | None
     account_status: str | None
     closed_on: str | None
+    ageing_current_cents: int
+    ageing_30_cents: int
+    ageing_60_cents: int
+    ageing_90_cents: int
+    ageing_over_90_cents: int
+    calculated_interest_cents: int | None
+    missing_rate_quarter: str | None
+
+    @property
+    def ageing(self) -> tuple[int, ...]:
+        """The amounts of :data:`AGEING`, in that order; they add up to the closing balance."""
+        return cast(tuple[int, ...], self[_FIRST_AGE : _FIRST_AGE + len(AGEING)])
+
+
+_FIRST_AGE = StatementHead._fields.index(AGEING[0])
 
 
 class Statement(NamedTuple):

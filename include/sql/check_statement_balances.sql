@@ -93,6 +93,8 @@ joined AS (
         heads.under_review_cents,
         heads.total_payable_cents,
         heads.line_count,
+        heads.ageing_current_cents + heads.ageing_30_cents + heads.ageing_60_cents + heads.ageing_90_cents
+        + heads.ageing_over_90_cents AS ageing_cents,
         COALESCE(balances.closing_cents, 0) AS all_effects_cents,
         COALESCE(balances.under_review_cents, 0) AS all_under_review_cents,
         COALESCE(line_totals.line_count, 0) AS printed_lines,
@@ -125,6 +127,7 @@ judged AS (
                 THEN 'an amount under review is not the sum over all months'
             WHEN total_payable_cents <> GREATEST(closing_cents - under_review_cents, 0)
                 THEN 'a total payable is not what is left after the items under review'
+            WHEN ageing_cents <> closing_cents THEN 'the open items do not add up to the closing balance'
             WHEN NOT is_statement THEN NULL
             WHEN line_count <> printed_lines OR line_count <> last_line_no OR line_count <> line_numbers
                 THEN 'a statement does not have its lines, numbered from 1'

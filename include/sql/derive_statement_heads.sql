@@ -1,6 +1,6 @@
 -- Purpose: Say who gets a statement for the month, with all that stands above its lines: names, dates, balances.
 -- Grain: one row per account with a printed posting, a balance at either end of the period, or a closing inside it.
--- Reads: accounts, activity, baseline, transactions
+-- Reads: accounts, activity, ageing, baseline, interest, transactions
 -- Writes: statement_heads
 -- Parameters: period, period_start, period_end, issued_on, due_on
 -- Rerun: the same relations give the same rows in the same order; the period's file is replaced.
@@ -110,11 +110,21 @@ accounts_with_balances AS (
     FROM balances
     FULL OUTER JOIN account_rows
         ON balances.account_key = account_rows.account_key
+),
+
+-- One debt whose interest cannot be calculated leaves the account without: half of it would be taken for the whole.
+account_interest AS (
+    SELECT
+        account_key,
+        MIN(missing_quarter) AS missing_quarter,
+        CASE WHEN COUNT(missing_quarter) = 0 THEN CAST(SUM(interest_cents) AS BIGINT) END AS interest_cents
+    FROM interest
+    GROUP BY account_key
 )
 
 SELECT
-    bn15,
-    account_key,
+    accounts_with_balances.bn15,
+    accounts_with_balances.account_key,
     CAST($period AS VARCHAR) AS period,
     CAST(1 AS BIGINT) AS version,
     CAST($period_start AS DATE) AS period_start,
@@ -139,11 +149,23 @@ SELECT
     program_type,
     account_status,
     closed_on,
+    COALESCE(ageing.ageing_current_cents, 0) AS ageing_current_cents,
+    COALESCE(ageing.ageing_30_cents, 0) AS ageing_30_cents,
+    COALESCE(ageing.ageing_60_cents, 0) AS ageing_60_cents,
+    COALESCE(ageing.ageing_90_cents, 0) AS ageing_90_cents,
+    COALESCE(ageing.ageing_over_90_cents, 0) AS ageing_over_90_cents,
+    CASE WHEN account_interest.account_key IS NULL THEN 0 ELSE account_interest.interest_cents END
+        AS calculated_interest_cents,
+    account_interest.missing_quarter AS missing_rate_quarter,
     CASE WHEN NOT is_published THEN 'account_not_published' END AS parked_reason
 FROM accounts_with_balances
+LEFT JOIN ageing
+    ON accounts_with_balances.account_key = ageing.account_key
+LEFT JOIN account_interest
+    ON accounts_with_balances.account_key = account_interest.account_key
 WHERE
     line_count > 0
     OR opening_cents <> 0
     OR closing_cents <> 0
     OR is_closed_in_period
-ORDER BY account_key
+ORDER BY accounts_with_balances.account_key

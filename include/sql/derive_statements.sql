@@ -36,6 +36,13 @@ SELECT
     heads.under_review_cents,
     heads.total_payable_cents,
     heads.line_count,
+    heads.ageing_current_cents,
+    heads.ageing_30_cents,
+    heads.ageing_60_cents,
+    heads.ageing_90_cents,
+    heads.ageing_over_90_cents,
+    heads.calculated_interest_cents,
+    heads.missing_rate_quarter,
     documents.document_sha256
 FROM heads
 LEFT JOIN documents

@@ -17,16 +17,17 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import delete, update
 
+from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.cli import carm
 from include.documents import SUMS_NAME, read_documents, write_pack
-from include.lake import sha256_of
+from include.lake import Lake, sha256_of
 from include.operations_plan_tables import ACCOUNT_CHANGES, AUDIT_CHAIN, PLANS
 from include.operations_schema import COVERAGE, FEED_COVERAGE
 from include.program_type_rules import RULES_FILE, RuleTable
 from include.statements import read_statement
-from include.verify import verify, verify_lines
+from include.verify import _require_open_items, verify, verify_lines
 from include.verify_chain import read_chain
 from include.verify_plans import verify_plans
 from include.workspace import Workspace
@@ -236,6 +237,23 @@ def test_a_seal_that_counts_other_rows_is_named(made: Workspace) -> None:
     this = (COVERAGE.c.dataset == "statements") & (COVERAGE.c.period == FIRST)
     with changed(made, COVERAGE, update(COVERAGE).where(this).values(rows=COVERAGE.c.rows + 1)):
         assert said(made).startswith(f"lake/statements/period={FIRST}/data.parquet has another number of rows")
+
+
+def test_open_items_that_do_not_add_up_to_the_balance_are_named(made: Workspace, tmp_path: Path) -> None:
+    """Also where the chain of the audit was written anew with the file."""
+    items = pq.read_table(made.lake().path("open_items", FIRST), partitioning=None)
+    path = tmp_path / "data.parquet"
+    pq.write_table(with_value("remaining_cents", items.column("remaining_cents")[0].as_py() + 1)(items), path)
+    lake = made.lake()
+    real = Lake.files
+
+    def files(self: Lake, dataset: str, months: list[Period]) -> list[Path]:
+        return [path] if dataset == "open_items" else real(self, dataset, months)
+
+    with pytest.MonkeyPatch.context() as patch, engine.connect() as con:
+        patch.setattr(Lake, "files", files)
+        with pytest.raises(DataError, match="the open items of 1 account do not add up to the balance that 2021-12"):
+            _require_open_items(lake, con, DECEMBER)
 
 
 def test_one_row_of_the_journal_is_named_by_the_link(made: Workspace) -> None:

@@ -29,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--match", default="", metavar="TEXT", help="mutants whose name has this in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at a time")
     parser.add_argument("--list", action="store_true", help="names the mutants and judges none")
-    parser.add_argument(
-        "--write", action="store_true", help="puts their score into docs/mutation-testing.md"
-    )
+    parser.add_argument("--write", action="store_true", help="puts their score into docs/mutation-testing.md")
     options = parser.parse_args(arguments)
     is_whole = not options.only and not options.match
     if options.write and options.match:

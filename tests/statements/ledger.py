@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from include import engine
 from include.carm.business_number import account_key
+from include.carm.period import Period
 from include.datasets import schema_of
+from include.open_items import allocate
 from include.transaction_kinds import transaction_kinds_relation
 
 PERIOD = "2021-12"
@@ -90,6 +92,7 @@ class Month:
     accounts: Sequence[Row] = (account(),)
     activity: Sequence[Row] = ()
     baseline: Sequence[Row] = ()
+    interest: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,41 @@ def _connection() -> duckdb.DuckDBPyConnection:
 atexit.register(_connection.cache_clear)
 
 
+def _open_items(con: duckdb.DuckDBPyConnection, month: Month) -> None:
+    """The open items of the month, where all that was before it is one item an account; no interest."""
+    before: dict[str, int] = {}
+    for row in month.baseline:
+        before[row["bn15"]] = before.get(row["bn15"], 0) + row["balance_cents"]
+    for row in month.activity:
+        if row["period"] < PERIOD:
+            before[row["bn15"]] = before.get(row["bn15"], 0) + row["effect_cents"]
+    due = date(2021, 11, 30)
+    carried = [
+        _of_account(
+            bn15,
+            {
+                "item_id": "brought forward",
+                "kind": "BFW",
+                "posted_on": due,
+                "due_on": due,
+                "placed_in": "2021-11",
+                "is_under_review": False,
+                "amount_cents": cents,
+                "sima_cents": 0,
+                "remaining_cents": cents,
+            },
+        )
+        for bn15, cents in before.items()
+    ]
+    con.register("carried_items", table("open_items", carried))
+    days = {"period": PERIOD, "statement_due_on": DAYS["due_on"]}
+    engine.create_table(con, "items", "derive_items", None, days)
+    allocate(con, Period.parse(PERIOD))
+    engine.create_table(con, "open_items", "derive_open_items")
+    engine.create_table(con, "ageing", "derive_ageing", None, {"issued_on": DAYS["issued_on"]})
+    con.register("interest", table("interest", month.interest))
+
+
 def derive(
     month: Month,
     *,
@@ -155,6 +193,7 @@ def derive(
     con.register("activity", activity)
     con.register("baseline", table("baseline", month.baseline))
     con.register("transaction_kinds", transaction_kinds_relation())
+    _open_items(con, month)
     heads = engine.run_table(con, "derive_statement_heads", None, DAYS) if heads is None else heads
     con.register("statement_heads", heads)
     lines = engine.run_table(con, "derive_statement_lines") if lines is None else lines

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import date
 from functools import cache
 
+from include.carm.allocation import AllocationRules
+from include.carm.business_number import account_key
 from include.carm.contacts import Contacts
+from include.carm.period import Period
 from include.carm.statement import Statement, StatementHead, StatementLine, build_statements
 from include.statement_page import StatementPages
 from include.statements import table_rows
-from tests.statements.ledger import DAYS, Month, Row, account, brought_forward, derive, posting
+from tests.statements.ledger import BN15, DAYS, Month, Row, account, brought_forward, derive, posting
 
 DUE = DAYS["due_on"]
 LATER = date(2022, 1, 14)
@@ -31,7 +34,13 @@ HOSTILE_NAMES = (
 
 @cache
 def pages() -> StatementPages:
-    return StatementPages(Contacts.load(), date(2021, 12, 25))
+    return pages_of(date(2021, 12, 25))
+
+
+def pages_of(issued_on: date) -> StatementPages:
+    """Pages with the contacts and the rules of a day."""
+    rule = AllocationRules.load().disbursement_of(Period(issued_on.year, issued_on.month))
+    return StatementPages(Contacts.load(), issued_on, rule)
 
 
 def statement_of(month: Month) -> Statement:
@@ -128,6 +137,38 @@ def credit_under_review(language: str | None) -> Statement:
     return statement_of(Month(rows, [account(language=language)]))
 
 
+def overdue(language: str | None) -> Statement:
+    """Debts of every age beside a payment that is too small, with the interest that they bear."""
+    late: Row = {"is_late": True, "arrival": "late", "posted_on": date(2021, 8, 20), "activity_on": date(2021, 8, 19)}
+    rows = [
+        posting(1_000_00, transaction_id="T1", gst_cents=1_000_00),
+        posting(2_000_00, transaction_id="T2", due_on=date(2021, 11, 30), customs_duty_cents=2_000_00, **late),
+        posting(3_000_00, transaction_id="T3", due_on=date(2021, 11, 1), customs_duty_cents=3_000_00, **late),
+        posting(4_000_00, transaction_id="T4", due_on=date(2021, 9, 29), customs_duty_cents=4_000_00, **late),
+        posting(5_000_00, transaction_id="T5", due_on=date(2021, 8, 31), customs_duty_cents=5_000_00, **late),
+        posting(-1_500_00, transaction_id="T6", kind="PMT", transaction_number=None),
+    ]
+    interest = {"bn15": BN15, "account_key": account_key(BN15), "item_id": "T5", "interest_cents": 123_45}
+    return statement_of(Month(rows, [account(language=language)], interest=[interest]))
+
+
+def long(language: str | None) -> Statement:
+    """Three hundred lines."""
+    rows = [
+        posting(
+            100_00 + number,
+            transaction_id=f"T{number:04d}",
+            transaction_number=f"12345{number:09d}",
+            posted_on=date(2021, 11, 25 + number % 6),
+            activity_on=date(2021, 11, 20),
+            gst_cents=5_00,
+            customs_duty_cents=95_00 + number,
+        )
+        for number in range(300)
+    ]
+    return statement_of(Month(rows, [account(language=language)]))
+
+
 SAMPLES = {
     "every-section": every_section,
     "credit": credit,
@@ -135,4 +176,6 @@ SAMPLES = {
     "nothing-posted": nothing_posted,
     "all-under-review": all_under_review,
     "credit-under-review": credit_under_review,
+    "overdue": overdue,
+    "long": long,
 }

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from include import datasets
-from include.carm.contacts import Contacts
 from include.carm.statement import (
     COMPONENTS,
     CSV_COLUMNS,
@@ -27,7 +26,16 @@ from include.carm.statement import (
 )
 from include.statement_page import TEMPLATE_FOLDER, StatementPages, read_texts, template_version
 from tests.statements.ledger import DAYS, Month, Row, account, posting
-from tests.statements.samples import HOSTILE_NAMES, SAMPLES, credit, every_section, nothing_posted, pages, statement_of
+from tests.statements.samples import (
+    HOSTILE_NAMES,
+    SAMPLES,
+    credit,
+    every_section,
+    nothing_posted,
+    pages,
+    pages_of,
+    statement_of,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 LANGUAGES = {"en": "en", "fr": "fr", "both": None}
@@ -85,7 +93,7 @@ def test_the_csv_is_the_one_that_was_looked_at() -> None:
 
 def test_rendering_again_gives_the_same_bytes() -> None:
     statement = every_section(None)
-    fresh = StatementPages(Contacts.load(), DAYS["issued_on"])
+    fresh = pages_of(DAYS["issued_on"])
 
     assert pages().render(statement) == fresh.render(statement) == fresh.render(statement)
 
@@ -171,7 +179,7 @@ def test_a_line_whose_amount_is_not_simply_its_own_says_why(remark: str, changed
 
 
 def test_a_closed_account_is_told_who_reinstates_it_by_the_date_of_issue() -> None:
-    in_2024 = StatementPages(Contacts.load(), DAYS["issued_on"].replace(year=2024, month=6))
+    in_2024 = pages_of(DAYS["issued_on"].replace(year=2024, month=6))
 
     assert "Canada Revenue Agency" in Page(pages().render(credit("en"))).text
     assert "Canada Revenue Agency" not in Page(in_2024.render(credit("en"))).text

@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from include import statements
 from include.carm.business_number import bn9_with_check_digit
 from include.carm.errors import DataError, Refused, UsageError
-from include.carm.statement import COMPONENTS
+from include.carm.statement import AGEING, COMPONENTS
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.statements import read_statement, register_statements
 from tests.statements.ledger import BN15, OTHER_BN15, Row, account, brought_forward, posting
@@ -186,6 +186,8 @@ def test_the_datasets_have_the_columns_that_others_rely_on(month: SealedMonth) -
         **dict.fromkeys(("period_start", "period_end", "issued_on", "due_on"), "date32[day]"),
         **dict.fromkeys(("account_key", "version", "opening_cents", "debits_cents", "credits_cents"), "int64"),
         **dict.fromkeys(("closing_cents", "under_review_cents", "total_payable_cents", "line_count"), "int64"),
+        **dict.fromkeys((*AGEING, "calculated_interest_cents"), "int64"),
+        "missing_rate_quarter": "string",
     } == {field.name: str(field.type) for field in schemas["statements"]}
     assert {
         **dict.fromkeys(("bn15", "section", "transaction_id", "kind", "transaction_number", "status"), "string"),
@@ -270,7 +272,7 @@ def test_an_issued_statement_is_never_replaced(live: SealedMonth) -> None:
 
     # The same month with another amount: it stops at the lines, before anything is replaced.
     live.seal([posting(12_346)])
-    with pytest.raises(Refused, match="2021-12 was issued and its statement_heads would come out different"):
+    with pytest.raises(Refused, match="2021-12 was issued and its open_items would come out different"):
         live.run()
     live.seal([posting(12_345)])
     assert before == {name: content for name, content in live.files().items() if name in before}
