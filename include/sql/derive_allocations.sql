@@ -6,8 +6,8 @@
 -- Rerun: same inputs give the same rows in the same order.
 --
 -- Debts and credits of an account are laid end to end on one line of cents, each in its order; where a debt and a
--- credit lie above each other, the one pays the other. So no cent is used twice, and the cost is that of a sort. What is
--- under review neither pays nor is paid. A disbursement takes the credit that it pays out before anything else does.
+-- credit lie above each other, the one pays the other. So no cent is used twice, and the cost is that of a sort. What
+-- is under review neither pays nor is paid. A disbursement takes the credit that it pays out before anything else does.
 WITH left_over AS (
     SELECT
         items.account_key,
