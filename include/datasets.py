@@ -184,6 +184,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         amount_cents=_int,
         sima_cents=_int,
         remaining_cents=_int,
+        # The first extracted month, from whose balances all was carried forward.
+        carried_since=_text,
     ),
     # Which credit paid which debt, and how much of it, by the order of the month.
     "allocations": _schema(

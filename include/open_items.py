@@ -7,11 +7,13 @@ begins with, and it adds up to the closing balance. Nothing here posts: the ledg
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
 
 from include import engine
 from include.carm.allocation import AllocationRules
+from include.month import is_issued
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -25,16 +27,27 @@ def carry_forward(ws: Workspace, con: DuckDBPyConnection, period: Period, run_id
     """Publish ``open_items`` of the extracted months before ``period`` that lack them, the oldest first.
 
     The first run extracts the whole window and makes a statement of its last month alone; every month of it has its
-    place in the chain all the same.
+    place in the chain all the same. When a window reaches further back than the ledger did, months that were not issued
+    are carried anew from the new beginning; an issued one keeps what it has.
     """
     lake = ws.lake()
     known = set(lake.periods("open_items"))
-    before = [month for month in lake.periods("transactions") if month < period]
-    missing = list(takewhile(lambda month: month not in known, reversed(before)))
+    extracted = lake.periods("transactions")
+    missing: list[Period] = []
+    for month in reversed([month for month in extracted if month < period]):
+        if month in known and (is_issued(ws, month) or _begins_with(lake, month, extracted[0])):
+            break
+        missing.append(month)
     for month in reversed(missing):
         derive_open_items(ws, con, lake, month)
         rows = con.table("open_items").to_arrow_reader(engine.BATCH_ROWS)
         lake.publish_and_seal("open_items", month, rows, run_id=run_id)
+
+
+def _begins_with(lake: Lake, month: Period, first: Period) -> bool:
+    """Whether the month's items were carried forward from this first month; of no items nothing was carried."""
+    begun = pq.read_table(lake.file("open_items", month), columns=["carried_since"]).column("carried_since").unique()
+    return begun.to_pylist() in ([], [str(first)])
 
 
 def derive_open_items(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
@@ -53,7 +66,8 @@ def derive_open_items(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period
     days = {"period": str(period), "statement_due_on": ws.calendar.due_on(period)}
     engine.create_table(con, "items", "derive_items", None, days)
     allocate(con, period)
-    engine.create_table(con, "open_items", "derive_open_items")
+    since = {"carried_since": str(lake.periods("transactions")[0])}
+    engine.create_table(con, "open_items", "derive_open_items", None, since)
 
 
 def allocate(con: DuckDBPyConnection, period: Period) -> None:

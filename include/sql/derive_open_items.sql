@@ -2,7 +2,7 @@
 -- Grain: one row per account and open item.
 -- Reads: items, allocated_items
 -- Writes: open_items
--- Parameters: none
+-- Parameters: $carried_since (text)
 -- Rerun: same inputs give the same rows in the same order; the period's file is replaced.
 SELECT
     items.bn15,
@@ -18,7 +18,8 @@ SELECT
     items.is_under_review,
     items.amount_cents,
     items.sima_cents,
-    CAST(items.remaining_cents + COALESCE(allocated_items.moved_cents, 0) AS BIGINT) AS remaining_cents
+    CAST(items.remaining_cents + COALESCE(allocated_items.moved_cents, 0) AS BIGINT) AS remaining_cents,
+    $carried_since AS carried_since
 FROM items
 LEFT JOIN allocated_items
     ON items.account_key = allocated_items.account_key AND items.item_id = allocated_items.item_id

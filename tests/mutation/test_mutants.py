@@ -254,7 +254,7 @@ def test_a_folder_in_the_project_is_refused() -> None:
         (["--only", "rules.csv", "--match", "importer_none | another action: close -> keep"], 0, "1 of 1 mutants"),
         (["--only", "rules.csv", "--match", "importer_none | another action: close -> keep", "--list"], 0, "-> keep"),
         (["--only", "policy.py", "--match", "is_exceeded | and and or exchanged"], 0, "1 of 1 mutants"),
-        (["--only", "policy.py", "--write"], 2, "leave out --only"),
+        (["--match", "is_exceeded", "--write"], 2, "leave out --match"),
     ],
 )
 def test_the_tests_kill_a_mutant_that_takes_the_place_of_the_original(words: list[str], code: int, says: str) -> None:

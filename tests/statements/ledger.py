@@ -172,7 +172,7 @@ def _open_items(con: duckdb.DuckDBPyConnection, month: Month) -> None:
     days = {"period": PERIOD, "statement_due_on": DAYS["due_on"]}
     engine.create_table(con, "items", "derive_items", None, days)
     allocate(con, Period.parse(PERIOD))
-    engine.create_table(con, "open_items", "derive_open_items")
+    engine.create_table(con, "open_items", "derive_open_items", None, {"carried_since": "2021-11"})
     engine.create_table(con, "ageing", "derive_ageing", None, {"issued_on": DAYS["issued_on"]})
     con.register("interest", table("interest", month.interest))
 

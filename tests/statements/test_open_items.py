@@ -244,4 +244,4 @@ def derived(
         assert row["bn15"] == BN15
         key = row["debt_id"], row["credit_id"]
         found[key] = found.get(key, 0) + row["amount_cents"]
-    return engine.run_table(con, "derive_open_items"), found
+    return engine.run_table(con, "derive_open_items", None, {"carried_since": MONTHS[0]}), found
