@@ -1,0 +1,368 @@
+"""The PDF of a statement: it says what the page says, conforms to PDF/UA-1, and is the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import page
+import pikepdf
+import pytest
+from pypdf import PdfReader
+
+from include.carm.contacts import Contacts
+from include.carm.money import format_amount
+from include.carm.statement import Statement
+from include.statement_page import read_texts
+from include.statement_pdf import GLYPHS, REPLACEMENT, TEMPLATE, StatementPdfs
+from tests.statements.ledger import DAYS, Month, account, posting
+from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, nothing_posted, pages, statement_of
+
+LANGUAGES = {"en": "en", "fr": "fr", "both": None}
+VERSIONS = {"en": ["en"], "fr": ["fr"], "both": ["en", "fr"]}
+WORDS_OF_TYPST = ("#import", "*bold* _slanted_ `code`", "$x^2$", "@ref <label>", "\\u{1F600} \\ // comment", "#emph[a]")
+
+
+@cache
+def pdfs() -> StatementPdfs:
+    return StatementPdfs(Contacts.load(), DAYS["issued_on"])
+
+
+@cache
+def pdf_of(name: str, language: str) -> bytes:
+    return pdfs().render(SAMPLES[name](LANGUAGES[language]))
+
+
+def renamed(name: str) -> Statement:
+    plain = nothing_posted("en")
+    return Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
+
+
+@cache
+def long_statement() -> Statement:
+    """Three hundred transactions in one section."""
+    rows = [
+        posting(100_00 + number, transaction_id=f"T{number:04d}", transaction_number=f"12345{number:09d}")
+        for number in range(300)
+    ]
+    return statement_of(Month(rows, [account(language="en")]))
+
+
+# What it says
+
+
+class _Articles(HTMLParser):
+    """The text of a page's versions, without its title, style sheet and choice of language."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.text = ""
+        self._depth = 0
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._depth += tag == "article"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth -= tag == "article"
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self.text += data
+
+
+@cache
+def long_sheets() -> list[str]:
+    return sheets(pdfs().render(long_statement()))
+
+
+def sheets(content: bytes) -> list[str]:
+    """The text of each sheet without its foot."""
+    found = []
+    for number, sheet in enumerate(reader := PdfReader(io.BytesIO(content)).pages, start=1):
+        body, foot = sheet.extract_text().rsplit("\n", 1)
+        assert re.fullmatch(rf"[0-9A-Z]+ · \d{{4}}-\d\d {number} / {len(reader)}", foot)
+        found.append(body)
+    return found
+
+
+def unspaced(text: str) -> str:
+    """Without blanks, bullets and places to break: what a browser adds or leaves out as it sets the lines."""
+    return re.sub("[\\s•\u200b]", "", text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_pdf_says_word_for_word_what_the_page_says(name: str, language: str) -> None:
+    page_text = _Articles(pages().render(SAMPLES[name](LANGUAGES[language]))).text
+
+    assert unspaced(page_text) == unspaced("".join(sheets(pdf_of(name, language))))
+
+
+def test_every_amount_of_a_long_statement_is_in_its_pdf() -> None:
+    statement = long_statement()
+    shown = Counter(" ".join(long_sheets()).split())
+
+    expected = Counter(format_amount(line.amount_cents, "en") for line in statement.lines)
+    expected += Counter(format_amount(line.running_balance_cents, "en") for line in statement.lines)
+    assert not expected - shown
+
+
+def test_a_long_statement_repeats_the_heading_of_its_table_on_each_sheet() -> None:
+    texts = long_sheets()
+
+    assert len(texts) > 10
+    lines_on = [len(re.findall(r"No\.\s12345\d{9}", text)) for text in texts]
+    assert 300 == sum(lines_on)
+    repeated = ["Transaction Posted Due Amount ($) Balance ($)" in text for text in texts]
+    assert repeated == [count > 0 for count in lines_on]
+
+
+def test_a_transaction_never_breaks_across_two_sheets() -> None:
+    for text in long_sheets():
+        shown = re.findall(r"^(Customs coding form \(B3\)|No\.\s12345.*|\d{4}-\d\d-\d\d .*)$", text, re.MULTILINE)
+        kinds = ["".join(line[:1]) for line in shown if not line.startswith("20")]
+        assert kinds == ["C", "N"] * (len(kinds) // 2)
+
+
+# Harmless
+
+
+def shown_for(name: str) -> str:
+    """What stands in place of a hostile name, without blanks."""
+    return re.sub("[🚢🇨🇦]", REPLACEMENT, re.sub("[\u202e\u200f\\s]", "", name))
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, *WORDS_OF_TYPST])
+def test_a_hostile_name_comes_out_as_text(name: str) -> None:
+    content = pdfs().render(renamed(name))
+    text = unspaced("".join(sheets(content)))
+
+    assert 2 == text.count(shown_for(name))
+    assert unspaced("".join(sheets(pdfs().render(renamed("Élan"))))) == text.replace(shown_for(name), "Élan")
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, *WORDS_OF_TYPST])
+def test_hostile_texts_of_a_line_come_out_as_text(name: str) -> None:
+    statement = statement_of(Month([posting(1, transaction_id=name, transaction_number=None, broker_bn9=name)]))
+
+    text = unspaced("".join(sheets(pdfs().render(statement))))
+
+    assert 2 == text.count(shown_for(name))
+
+
+def test_a_long_word_is_broken_before_it_leaves_its_place() -> None:
+    line = posting(1, transaction_id="T1", transaction_number=None, broker_bn9="W" * 300)
+    statement = statement_of(Month([line], [account(legal_name="W" * 300)]))
+    name, _, transactions = "\n".join(sheets(pdfs().render(statement))).partition("Transactions of the period")
+
+    # A W of the heavier weight is 0.998 of the size of the letters wide; sizes and widths in points.
+    for text, size, room in ((name, 11.5, 521.2), (transactions, 8, 237.8)):
+        lines = [shown.count("W") for shown in text.splitlines() if "WW" in shown]
+        assert 300 == sum(lines)
+        assert max(lines) * 0.998 * size <= room
+
+
+def test_every_character_that_is_let_through_has_a_glyph_in_both_weights() -> None:
+    letters = "".join(chr(number) for number in range(0x20, 0x10000) if re.fullmatch(f"[{GLYPHS}]", chr(number)))
+    assert len(letters) > 1000
+
+    # Typst refuses to make a PDF/UA of anything that it cannot show.
+    assert pdfs().render(renamed(letters))
+
+
+@pytest.mark.parametrize("letter", ["\ud800", "\x07", "\x85", "\u2028", "ᐃ", "漢", "\U0001f6a2"])
+def test_a_character_without_a_glyph_becomes_a_mark(letter: str) -> None:
+    text = "".join(sheets(pdfs().render(renamed(f"a{letter}b"))))
+
+    assert f"a{REPLACEMENT}b" in text
+
+
+@pytest.mark.parametrize("letter", ["\u200f", "\u202e", "\u200d", "\ufe0f", "\u2066"])
+def test_a_character_that_nobody_sees_is_left_out(letter: str) -> None:
+    text = "".join(sheets(pdfs().render(renamed(f"a{letter}b"))))
+
+    assert "\nab\n" in text
+
+
+def test_what_cannot_be_made_is_an_error_that_quotes_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.statement_pdf._printable_json", lambda data: '{"versions": [')
+
+    with pytest.raises(RuntimeError, match=r"^Typst made no PDF/UA-1 of a statement of 2021-12$") as caught:
+        pdfs().render(renamed("Secret"))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_an_unknown_language_is_refused() -> None:
+    statement = every_section("en")
+
+    with pytest.raises(KeyError, match="de"):
+        pdfs().render(Statement(statement.head._replace(language="de"), statement.lines))
+
+
+# The same bytes
+
+
+def test_rendering_again_gives_the_same_bytes_in_this_and_in_another_process() -> None:
+    here = pdf_of("every-section", "both")
+    # Another statement between the two, because the compiler keeps what it has seen.
+    assert pdf_of("credit", "fr") != here
+    script = (
+        "import sys; from tests.statements.test_statement_pdf import pdf_of;"
+        "sys.stdout.buffer.write(pdf_of('every-section', 'both'))"
+    )
+    root = Path(__file__).parents[2]
+    elsewhere = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, check=True).stdout
+
+    assert here == pdfs().render(every_section(None)) == elsewhere
+    assert b"/CreationDate(D:20211225120000Z)" in here
+
+
+# PDF/UA-1
+
+
+def children(element: Any) -> Iterator[Any]:
+    kids = element.get("/K", [])
+    for kid in kids if isinstance(kids, pikepdf.Array) else [kids]:
+        if isinstance(kid, pikepdf.Dictionary) and "/S" in kid:
+            yield kid
+
+
+def elements(parent: Any, language: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every element of the structure below this one, in the order of reading, with the language that holds for it."""
+    for kid in children(parent):
+        own = str(kid.get("/Lang", language))
+        yield str(kid["/S"]).lstrip("/"), kid, own
+        yield from elements(kid, own)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_independent_checker_finds_nothing_against_pdf_ua_1(name: str, language: str) -> None:
+    report = page.validate_pdf_bytes(pdf_of(name, language), profile="ua1")
+
+    assert [] == [(failure.rule_id, failure.message) for failure in report.failures]
+    assert report.rules.total > 100
+
+
+def test_the_checker_finds_a_pdf_without_structure() -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("credit", "en"))) as pdf:
+        del pdf.Root["/StructTreeRoot"]
+        pdf.save(broken := io.BytesIO())
+
+    assert page.validate_pdf_bytes(broken.getvalue(), profile="ua1").failures
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_document_says_that_it_is_tagged_and_what_it_is_called(language: str) -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", language))) as pdf:
+        names = [read_texts()[version]["document_title"] for version in VERSIONS[language]]
+        title = f"{' / '.join(names)}, 2021-12, 000000018RM0001"
+
+        assert pdf.Root.MarkInfo.Marked
+        assert pdf.Root.ViewerPreferences.DisplayDocTitle
+        assert VERSIONS[language][0] == str(pdf.Root.Lang)
+        assert title == str(pdf.docinfo["/Title"])
+        with pdf.open_metadata() as metadata:
+            assert title == metadata["dc:title"]
+            assert "1" == metadata["pdfuaid:part"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_headings_and_tables_stand_in_the_structure_in_their_language(language: str) -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", language))) as pdf:
+        found = list(elements(pdf.Root.StructTreeRoot, str(pdf.Root.Lang)))
+        headings = [(kind, own) for kind, _, own in found if re.fullmatch(r"H\d", kind)]
+        levels = [int(kind[1]) for kind, _ in headings]
+        tables = [element for kind, element, _ in found if kind == "Table"]
+
+        assert VERSIONS[language] == [own for kind, own in headings if kind == "H1"]
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        sections = sum(1 for _ in every_section("en").sections())
+        assert len(VERSIONS[language]) * (1 + sections) == len(tables)
+        for table in tables:
+            head, body = children(table)
+            assert ["/THead", "/TBody"] == [str(head.S), str(body.S)]
+            (row,) = children(head)
+            names = list(children(row))
+            assert {"/TH"} == {str(cell.S) for cell in names}
+            assert {"/Column"} == {str(attributes(cell)["/Scope"]) for cell in names}
+            ids = [str(cell.ID) for cell in names]
+            for line in children(body):
+                assert ids == [str(attributes(cell)["/Headers"][0]) for cell in children(line)]
+
+
+def attributes(element: Any) -> Any:
+    """What the table says about a cell."""
+    found = element.A
+    (table,) = [each for each in (found if isinstance(found, pikepdf.Array) else [found]) if each.O == "/Table"]
+    return table
+
+
+def test_each_version_of_a_document_in_both_languages_stands_in_its_own_language() -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", "both"))) as pdf:
+        found = [
+            (kind, own)
+            for kind, element, own in elements(pdf.Root.StructTreeRoot, str(pdf.Root.Lang))
+            if not list(children(element))
+        ]
+
+    french_from = found.index(("H1", "fr"))
+    # The name of the issuer stands above the title.
+    start = next(place for place, (_, own) in enumerate(found) if own == "fr")
+    assert 0 < start < french_from
+    assert {"en"} == {own for _, own in found[:start]}
+    assert {"fr"} == {own for _, own in found[start:]}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_bookmarks_are_the_headings(language: str) -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", language))) as pdf:
+        headings = [
+            str(element["/T"]) for kind, element, _ in elements(pdf.Root.StructTreeRoot) if re.fullmatch(r"H\d", kind)
+        ]
+        with pdf.open_outline() as outline:
+
+            def titles(items: Any) -> Iterator[str]:
+                for item in items:
+                    yield item.title
+                    yield from titles(item.children)
+
+            assert headings == list(titles(outline.root))
+            assert len(VERSIONS[language]) == len(outline.root)
+
+
+@pytest.mark.parametrize("name", ["every-section", "credit"])
+def test_every_font_is_in_the_document_and_none_comes_from_the_machine(name: str) -> None:
+    with pikepdf.open(io.BytesIO(pdf_of(name, "both"))) as pdf:
+        descriptors = [
+            entry
+            for entry in pdf.objects
+            if isinstance(entry, pikepdf.Dictionary) and entry.get("/Type") == "/FontDescriptor"
+        ]
+
+        assert {"LibertinusSerif-Regular", "LibertinusSerif-Semibold"} == {
+            str(entry.FontName).split("+")[1] for entry in descriptors
+        }
+        assert all("/FontFile3" in entry for entry in descriptors)
+
+
+def test_sheets_are_us_letter() -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", "both"))) as pdf:
+        assert {(612, 792)} == {(int(sheet.mediabox[2]), int(sheet.mediabox[3])) for sheet in pdf.pages}
+
+
+def test_the_template_takes_nothing_from_outside() -> None:
+    source = TEMPLATE.read_text(encoding="utf-8")
+
+    assert not re.search(r"#?\b(?:import|include|read|image|datetime|link)\b[ (]", re.sub(r"//.*", "", source))
