@@ -43,7 +43,7 @@ _TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
 
 
 class StatementPdfs:
-    """Makes the PDFs of the statements of one issue date. One compiler, its fonts and what it has kept, once a process."""
+    """Makes the PDFs of the statements of one issue date. One compiler with its fonts, made once a process."""
 
     def __init__(self, contacts: Contacts, issued_on: date) -> None:
         import typst  # 80 MB of program, needed by whoever makes PDFs only.
