@@ -172,6 +172,15 @@ def test_a_long_word_is_broken_before_it_leaves_its_place() -> None:
         assert max(lines) * 0.998 * size <= room
 
 
+def test_a_transaction_taller_than_a_sheet_goes_on_upon_the_next() -> None:
+    statement = statement_of(Month([posting(1, transaction_number=None, broker_bn9="Z" * 5_000)]))
+    on_sheets = [text.count("Z") for text in sheets(pdfs().render(statement))]
+
+    assert 5_000 == sum(on_sheets)
+    # At least 8 points a line, and at most 48 letters of at least 5 points in it.
+    assert max(on_sheets) <= 48 * 792 / 8
+
+
 def test_every_character_that_is_let_through_has_a_glyph_in_both_weights() -> None:
     letters = "".join(chr(number) for number in range(0x20, 0x10000) if re.fullmatch(f"[{GLYPHS}]", chr(number)))
     assert len(letters) > 1000
