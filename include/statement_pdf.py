@@ -13,6 +13,8 @@ import unicodedata
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+import typst
+
 from include.carm.contacts import Contacts
 from include.carm.statement import Statement
 from include.statement_page import (
@@ -46,14 +48,11 @@ class StatementPdfs:
     """Makes the PDFs of the statements of one issue date. One compiler with its fonts, made once a process."""
 
     def __init__(self, contacts: Contacts, issued_on: date) -> None:
-        import typst  # 80 MB of program, needed by whoever makes PDFs only.
-
         reinstatement = contacts.reinstatement_on(issued_on)
         names = sorted(set(_TEXT_NAME.findall(TEMPLATE.read_text(encoding="utf-8"))))
         self._words = {language: StatementWords(language, contacts, reinstatement) for language in LANGUAGES}
         # A text that the template names and texts.yaml lacks stops the start.
         self._texts = {language: [(name, read_texts()[language][name]) for name in names] for language in LANGUAGES}
-        self._failure = typst.TypstError
         self._compiler = typst.Compiler(TEMPLATE, root=TEMPLATE_FOLDER, ignore_system_fonts=True)
 
     def render(self, statement: Statement) -> bytes:
@@ -77,7 +76,7 @@ class StatementPdfs:
                 pdf_standards="ua-1",
                 timestamp=made_at,
             )
-        except self._failure:
+        except typst.TypstError:
             # Its message would quote the text that could not be shown, and a name may not stand in a log.
             raise RuntimeError(f"Typst made no PDF/UA-1 of a statement of {head.period}") from None
         assert isinstance(made, bytes)

@@ -219,6 +219,16 @@ def test_an_unknown_language_is_refused() -> None:
         pdfs().render(Statement(statement.head._replace(language="de"), statement.lines))
 
 
+def test_a_text_that_nobody_wrote_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        language: {key: text for key, text in own.items() if key != "do_pay"} for language, own in read_texts().items()
+    }
+    monkeypatch.setattr("include.statement_pdf.read_texts", lambda: texts)
+
+    with pytest.raises(KeyError, match="do_pay"):
+        StatementPdfs(Contacts.load(), DAYS["issued_on"])
+
+
 # The same bytes
 
 
