@@ -14,11 +14,14 @@ from itertools import islice
 from pathlib import Path
 
 from bench.measure import Measurement, Profile, fastest_in_turns
+from include.carm.allocation import AllocationRules
 from include.carm.contacts import Contacts
+from include.carm.period import Period
 from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
 from include.statement_page import StatementPages
 from include.statement_pdf import StatementPdfs
 
+PERIOD = Period(2021, 12)
 ISSUED_ON = date(2021, 12, 25)
 TARGET = 1 / 12
 """What is promised of a statement of eight lines, which is the most frequent; a long one is shown."""
@@ -36,8 +39,8 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
     except (ImportError, OSError):
         say("  left out: WeasyPrint needs Pango, which no package for Python brings")
         return []
-    contacts = Contacts.load()
-    pages, pdfs = StatementPages(contacts, ISSUED_ON), StatementPdfs(contacts, ISSUED_ON)
+    given = (Contacts.load(), ISSUED_ON, AllocationRules.load().disbursement_of(PERIOD))
+    pages, pdfs = StatementPages(*given), StatementPdfs(*given)
     fonts = text.FontConfiguration()
 
     def rival(statement: Statement) -> None:
@@ -104,7 +107,7 @@ def _statement(number: int, count: int) -> Statement:
     debits = sum(line.amount_cents for line in lines if line.amount_cents > 0)
     head = StatementHead(
         bn15=f"{number:09d}RM0001",
-        period="2021-12",
+        period=str(PERIOD),
         version=1,
         period_start="2021-11-25",
         period_end="2021-12-24",
@@ -123,5 +126,12 @@ def _statement(number: int, count: int) -> Statement:
         program_type="importer",
         account_status="open",
         closed_on=None,
+        ageing_current_cents=balance,
+        ageing_30_cents=0,
+        ageing_60_cents=0,
+        ageing_90_cents=0,
+        ageing_over_90_cents=0,
+        calculated_interest_cents=None,
+        missing_rate_quarter=None,
     )
     return Statement(head, tuple(lines))

@@ -19,7 +19,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from include.carm.allocation import Disbursement
-from include.carm.contacts import Contacts, ReinstatementContact
+from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
 from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
 from include.transaction_kinds import kind_labels, read_transaction_kinds
@@ -59,10 +59,9 @@ class StatementPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        reinstatement = contacts.reinstatement_on(issued_on)
         self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
         self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
-        self._words = {language: StatementWords(language, contacts, reinstatement, disbursement) for language in LANGUAGES}
+        self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
 
     def render(self, statement: Statement) -> bytes:
         """The page as UTF-8 HTML: one document, in the client's language or in both, one after the other.
@@ -87,9 +86,8 @@ class StatementWords:
     Everything it returns is text; to make it harmless is the business of the template that shows it.
     """
 
-    def __init__(
-        self, language: str, contacts: Contacts, reinstatement: ReinstatementContact, disbursement: Disbursement
-    ) -> None:
+    def __init__(self, language: str, contacts: Contacts, issued_on: date, disbursement: Disbursement) -> None:
+        reinstatement = contacts.reinstatement_on(issued_on)
         self.language = language
         self.texts = read_texts()[language]
         self._kinds = kind_labels(language)

@@ -15,6 +15,7 @@ from typing import Any
 
 import typst
 
+from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts
 from include.carm.statement import Statement
 from include.statement_page import (
@@ -39,18 +40,17 @@ GLYPHS = (
 # mistaken for the beginning of an escape.
 _SUSPECT = re.compile(rf"\\(?:u[0-9a-f]{{4}}|.)|[^{GLYPHS}]")
 _BLANK_ESCAPES = ("\\n", "\\t", "\\r")
-# More than fit into the narrowest place where a name stands, were they all capital W.
-_LONG_WORD = re.compile(r'[^\s"\\]{24}(?=[^\s"\\])')
+# More would not fit into the narrowest place of a name, were they all capital W. The keys of the JSON are left alone.
+_LONG_WORD = re.compile(r'[^\s"\\]{24}(?=[^\s"\\])(?![^\s"\\]*":)')
 _TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
 
 
 class StatementPdfs:
     """Makes the PDFs of the statements of one issue date. One compiler with its fonts, made once a process."""
 
-    def __init__(self, contacts: Contacts, issued_on: date) -> None:
-        reinstatement = contacts.reinstatement_on(issued_on)
+    def __init__(self, contacts: Contacts, issued_on: date, disbursement: Disbursement) -> None:
         names = sorted(set(_TEXT_NAME.findall(TEMPLATE.read_text(encoding="utf-8"))))
-        self._words = {language: StatementWords(language, contacts, reinstatement) for language in LANGUAGES}
+        self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
         # A text that the template names and texts.yaml lacks stops the start.
         self._texts = {language: [(name, read_texts()[language][name]) for name in names] for language in LANGUAGES}
         self._compiler = typst.Compiler(TEMPLATE, root=TEMPLATE_FOLDER, ignore_system_fonts=True)
