@@ -119,10 +119,15 @@ def test_a_long_statement_repeats_the_heading_of_its_table_on_each_sheet() -> No
 
 
 def test_a_transaction_never_breaks_across_two_sheets() -> None:
-    parts = ("Customs coding form (B3)", "No.\u00a012345", "Customs\u00a0duties\u00a0")
-    counts = [[text.count(part) for part in parts] for text in long_sheets()]
+    rows = [
+        posting(100_00, transaction_id=f"T{place:02d}", broker_bn9="000000026", customs_duty_cents=100_00)
+        for place in range(60)
+    ]
+    texts = sheets(pdfs().render(statement_of(Month(rows))))
 
-    assert [300] * len(parts) == [sum(column) for column in zip(*counts, strict=True)]
+    parts = ("Customs coding form (B3)", "No.\u00a012345", "Customs\u00a0duties\u00a0", "Secured by customs broker")
+    counts = [[text.count(part) for part in parts] for text in texts]
+    assert [60] * len(parts) == [sum(column) for column in zip(*counts, strict=True)]
     assert all(len(set(on_sheet)) == 1 for on_sheet in counts)
 
 
