@@ -118,12 +118,15 @@ def test_a_long_statement_repeats_the_heading_of_its_table_on_each_sheet() -> No
     assert repeated == [count > 0 for count in lines_on]
 
 
-def test_a_transaction_never_breaks_across_two_sheets() -> None:
+@pytest.mark.parametrize("lines_above", [1, 2, 3])
+def test_a_transaction_never_breaks_across_two_sheets(lines_above: int) -> None:
     rows = [
         posting(100_00, transaction_id=f"T{place:02d}", broker_bn9="000000026", customs_duty_cents=100_00)
         for place in range(60)
     ]
-    texts = sheets(pdfs().render(statement_of(Month(rows))))
+    plain = statement_of(Month(rows))
+    name = " ".join(["W" * 24] * lines_above)
+    texts = sheets(pdfs().render(Statement(plain.head._replace(legal_name=name), plain.lines)))
 
     parts = ("Customs coding form (B3)", "No.\u00a012345", "Customs\u00a0duties\u00a0", "Secured by customs broker")
     counts = [[text.count(part) for part in parts] for text in texts]
