@@ -41,7 +41,7 @@ GLYPHS = (
 _SUSPECT = re.compile(rf"\\(?:u[0-9a-f]{{4}}|.)|[^{GLYPHS}]")
 _BLANK_ESCAPES = ("\\n", "\\t", "\\r")
 # More would not fit into the narrowest place of a name, were they all capital W. The keys of the JSON are left alone.
-_LONG_WORD = re.compile(r'[^\s"\\]{24}(?=[^\s"\\])(?![^\s"\\]*":)')
+_LONG_WORD = re.compile(r'(?:[^\s"\\]|\\["\\]){24}(?=[^\s"])(?!\w*":)')
 _TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
 
 
