@@ -15,11 +15,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import apply_step, decision_step
+from bench import apply_step, decision_step, pdf_step
 from bench.measure import PROFILES, Measurement, Profile
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = {"decision step": decision_step.measure, "apply": apply_step.measure}
+BENCHMARKS = {"decision step": decision_step.measure, "apply": apply_step.measure, "PDF": pdf_step.measure}
 
 
 def main() -> int:

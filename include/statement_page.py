@@ -19,7 +19,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from include.carm.allocation import Disbursement
-from include.carm.contacts import Contacts, ReinstatementContact
+from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
 from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
 from include.transaction_kinds import kind_labels, read_transaction_kinds
@@ -59,10 +59,9 @@ class StatementPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        reinstatement = contacts.reinstatement_on(issued_on)
         self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
         self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
-        self._writers = {language: _Writer(language, contacts, reinstatement, disbursement) for language in LANGUAGES}
+        self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
 
     def render(self, statement: Statement) -> bytes:
         """The page as UTF-8 HTML: one document, in the client's language or in both, one after the other.
@@ -70,13 +69,10 @@ class StatementPages:
         Raises ``KeyError`` for a statement whose language is none of ``en``, ``fr``, ``both``.
         """
         head, languages = statement.head, statement.languages
-        bodies = [self._bodies[language].render(self._writers[language].context(statement)) for language in languages]
-        titles = " / ".join(self._writers[language].texts["document_title"] for language in languages)
-        # It is also put into the style sheet, for the foot of the printed page, where HTML's escaping does not hold.
-        bn15 = _NOT_BN15.sub("", head.bn15)
+        bodies = [self._bodies[language].render(self._words[language].context(statement)) for language in languages]
         page = self._pages[languages[0]].render(
-            title=f"{titles}, {head.period}, {bn15}",
-            page_label=f"{bn15} · {head.period}",
+            title=document_title(statement),
+            page_label=page_label(head),
             has_language_choice=len(languages) > 1,
             # Escaped where it was rendered.
             bodies=Markup("".join(bodies)),  # noqa: S704
@@ -84,12 +80,14 @@ class StatementPages:
         return page.encode()
 
 
-class _Writer:
-    """Turns a statement into the words of one language; everything it returns is text, escaped by the template."""
+class StatementWords:
+    """Turns a statement into the words of one language, for the page as for the PDF.
 
-    def __init__(
-        self, language: str, contacts: Contacts, reinstatement: ReinstatementContact, disbursement: Disbursement
-    ) -> None:
+    Everything it returns is text; to make it harmless is the business of the template that shows it.
+    """
+
+    def __init__(self, language: str, contacts: Contacts, issued_on: date, disbursement: Disbursement) -> None:
+        reinstatement = contacts.reinstatement_on(issued_on)
         self.language = language
         self.texts = read_texts()[language]
         self._kinds = kind_labels(language)
@@ -106,7 +104,7 @@ class _Writer:
         }
 
     def context(self, statement: Statement) -> dict[str, Any]:
-        """The values that the template of this language fills in."""
+        """The values that a template of this language fills in."""
         head, lines = statement
         money = {
             name: format_money(cents, self.language)
@@ -233,6 +231,22 @@ class _Writer:
             return ""
         text = self.texts["line_amount_now" if line.amount_cents else "line_no_effect"]
         return text.format(amount=format_money(line.posted_amount_cents, self.language))
+
+
+def document_title(statement: Statement) -> str:
+    """The title of the whole document: its name in each of its languages, the month and the account."""
+    names = " / ".join(read_texts()[language]["document_title"] for language in statement.languages)
+    return f"{names}, {statement.head.period}, {_plain_bn15(statement.head)}"
+
+
+def page_label(head: StatementHead) -> str:
+    """What stands at the foot of each sheet beside the number of the page."""
+    return f"{_plain_bn15(head)} · {head.period}"
+
+
+def _plain_bn15(head: StatementHead) -> str:
+    # It is also put into the style sheet, for the foot of the printed page, where HTML's escaping does not hold.
+    return _NOT_BN15.sub("", head.bn15)
 
 
 def _unbroken(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
-from include.carm.allocation import AllocationRules
+from include.carm.allocation import AllocationRules, Disbursement
 from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
@@ -33,6 +34,7 @@ from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
 from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
+from include.statement_pdf import StatementPdfs
 from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
 from include.transaction_kinds import transaction_kinds_relation
 
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 SHARD_STATEMENTS = 4_000
 """Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
 
-FORMATS = ("html", "csv", "json")
+FORMATS = ("html", "pdf", "csv", "json")
 _PACKED = ("csv", "html")
 _LINES_A_BATCH = 20_000
 
@@ -107,17 +109,18 @@ def list_shards(ws: Workspace, month: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) -> dict[str, Any]:
-    """Render the statements of one shard, HTML and CSV, into one pack among the run's own files.
+    """Render the statements of one shard, HTML, CSV and, where the policy says so, PDF, into one pack of the run's own.
 
     A repeated shard replaces only its own pack, by the same bytes. Returns the shard with the pack's hash.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    disbursement = AllocationRules.load().disbursement_of(period)
-    pages = StatementPages(Contacts.load(), ws.calendar.issued_on(period), disbursement)
+    wording = _wording(ws, period)
+    pages = StatementPages(*wording)
+    pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
     documents = (
         document
         for statement in _read_statements(lake, period, shard["offset"], shard["count"])
-        for document in _render(statement, pages)
+        for document in _render(statement, pages, pdfs)
     )
     pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), documents)
     return {**shard, "documents": pack.documents, "sha256": pack.sha256}
@@ -157,8 +160,9 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
 
 
 def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake") -> bytes:
-    """One statement as it was rendered for the month: ``html``, ``csv`` or ``json``.
+    """One statement of the month: ``html`` and ``csv`` as they were rendered, ``json`` from the same lines.
 
+    ``pdf`` is read from the pack where the policy has it made for all, else it is made now.
     Raises ``UsageError`` for a number that is no BN15 and for another format, ``DataError`` where the month has no
     statements or the account has none in it, naming the reason if the account is parked.
     """
@@ -175,11 +179,12 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     )
     if not issued.num_rows:
         raise DataError(_why_no_statement(lake, period, number))
-    content = (
-        read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
-        if format in _PACKED
-        else _read_json(lake, period, number)
-    )
+    content = None
+    if format != "json":
+        content = read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
+    if content is None and format not in _PACKED:
+        statement = _read_one(lake, period, number)
+        content = render_json(statement) if format == "json" else StatementPdfs(*_wording(ws, period)).render(statement)
     if content is None:
         raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
     if format == "html" and hashlib.sha256(content).hexdigest() != issued.column("document_sha256")[0].as_py():
@@ -205,6 +210,9 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
                 told = pages.get(number) if format == "html" else sums.get(name)
+                # Whether a month has PDFs in its packs is a matter of the policy of its day.
+                if format == "pdf" and number in pages:
+                    missing.add(name)
                 if name not in missing or hashlib.sha256(content).hexdigest() != told:
                     raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
                 missing.remove(name)
@@ -366,21 +374,27 @@ def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
         yield from zip(*columns, strict=True)
 
 
-def _render(statement: Statement, pages: StatementPages) -> Iterator[tuple[str, bytes]]:
+def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursement]:
+    """Whom a statement of the month names, and by which rules, as valid on its day of issue."""
+    return Contacts.load(), ws.calendar.issued_on(period), AllocationRules.load().disbursement_of(period)
+
+
+def _render(statement: Statement, pages: StatementPages, pdfs: StatementPdfs | None) -> Iterator[tuple[str, bytes]]:
     yield f"{statement.head.bn15}.csv", render_csv(statement)
     yield f"{statement.head.bn15}.html", pages.render(statement)
+    if pdfs is not None:
+        yield f"{statement.head.bn15}.pdf", pdfs.render(statement)
 
 
-def _read_json(lake: Lake, period: Period, bn15: str) -> bytes | None:
+def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
+    """The statement of an account that has one."""
     heads = pq.read_table(
         lake.file("statement_heads", period),
         columns=["account_key", *StatementHead._fields],
         filters=(pc.field("bn15") == bn15) & pc.field("parked_reason").is_null(),
     )
-    if not heads.num_rows:
-        return None
     key = heads.column("account_key")[0].as_py()
-    return render_json(next(_build(lake, period, heads, key, key)))
+    return next(_build(lake, period, heads, key, key))
 
 
 def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:

@@ -86,6 +86,7 @@ class Policy:
     apply: Literal["database", "file"]
     exporter_without_evidence: Literal["close", "review"]
     strict_rates: bool
+    pdf: Literal["all", "on_demand"]
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -102,6 +103,7 @@ class Policy:
             "apply",
             "exporter_without_evidence",
             "strict_rates",
+            "pdf",
         )
         feeds = settings.section("feeds")
         feeds.allow(*FEEDS)
@@ -120,6 +122,7 @@ class Policy:
                 Literal["close", "review"], settings.choice("exporter_without_evidence", "close", "review")
             ),
             strict_rates=settings.flag("strict_rates"),
+            pdf=cast(Literal["all", "on_demand"], settings.choice("pdf", "all", "on_demand")),
         )
 
 

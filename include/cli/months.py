@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from include.carm.errors import UsageError
 from include.cli.group import carm, in_workspace, show
 
 if TYPE_CHECKING:
@@ -44,17 +46,24 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow:
 @carm.command("statement")
 @click.argument("bn15")
 @click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest with statements]")
-@click.option("--format", "format_", type=click.Choice(["html", "csv", "json"]), default="html", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["html", "pdf", "csv", "json"]), default="html", show_default=True
+)
 @click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
 @click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
 @in_workspace
 def statement(
     ws: Workspace, as_json: bool, bn15: str, period: str | None, format_: str, output: Path | None, shadow: bool
 ) -> None:
-    """Print the Statement of Account of account BN15, as it was rendered for the month."""
+    """Print the Statement of Account of account BN15, as it was rendered for the month.
+
+    A PDF is made when it is asked for, unless the policy has them made for all.
+    """
     from include.carm.period import Period
     from include.statements import newest_statements, read_statement, write_private
 
+    if format_ == "pdf" and output is None and sys.stdout.isatty():
+        raise UsageError("a PDF is no text for a terminal: write it to a file with --output FILE")
     area = "shadow" if shadow else "lake"
     month = Period.parse(period) if period else newest_statements(ws, area)
     content = read_statement(ws, month, bn15, "json" if as_json else format_, area)

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from include import statements
 from include.carm.business_number import bn9_with_check_digit
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.statement import AGEING, COMPONENTS
+from include.documents import read_documents
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
-from include.statements import read_statement, register_statements
+from include.statements import count_true_documents, read_statement, register_statements
 from tests.statements.ledger import BN15, OTHER_BN15, Row, account, brought_forward, posting
 from tests.statements.months import SealedMonth
 
@@ -234,8 +236,26 @@ def test_a_wrong_number_or_format_is_a_wrong_usage(month: SealedMonth) -> None:
 
     with pytest.raises(UsageError, match=r"'000000019RM0001' is not a BN15 .* the check digit of 000000019 is wrong"):
         read_statement(month.ws, month.period, "000000019RM0001")
-    with pytest.raises(UsageError, match="no format 'docx': ask for one of html, csv, json"):
+    with pytest.raises(UsageError, match="no format 'docx': ask for one of html, pdf, csv, json"):
         read_statement(month.ws, month.period, BN15, "docx")
+
+
+def test_a_pdf_is_made_on_demand_or_lies_in_the_pack_as_the_policy_says(month: SealedMonth) -> None:
+    month.run()
+    on_demand = read_statement(month.ws, month.period, BN15, "pdf")
+    assert on_demand.startswith(b"%PDF-")
+    assert not [name for name, _ in documents_of(month) if name.endswith(".pdf")]
+    month.ws = replace(month.ws, policy=replace(month.ws.policy, pdf="all"))
+    month.run()
+    packed = {name: content for name, content in documents_of(month) if name.endswith(".pdf")}
+    # One and the same, whenever it is made.
+    assert packed == {f"{BN15}.pdf": on_demand}
+    assert read_statement(month.ws, month.period, BN15, "pdf") == on_demand
+    assert count_true_documents(month.ws, "lake") == 3
+
+
+def documents_of(month: SealedMonth) -> list[tuple[str, bytes]]:
+    return [document for pack in sorted(month.folder.glob("*.zip")) for document in read_documents(pack)]
 
 
 # Issue
