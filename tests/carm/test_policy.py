@@ -34,6 +34,12 @@ def test_the_shipped_policy_says_what_the_guide_says():
     assert policy.closure == Closure(notice_months=0, needs_feeds=dict.fromkeys(PROGRAM_TYPES, every_feed))
     assert policy.apply == "database"
     assert policy.exporter_without_evidence == "close"
+    assert (policy.strict_rates, policy.pdf) == (False, "on_demand")
+
+
+def test_pdfs_may_be_made_for_all_and_unknown_rates_may_stop_the_month(tmp_path):
+    policy = load_changed(tmp_path, strict_rates=True, pdf="all")
+    assert (policy.strict_rates, policy.pdf) == (True, "all")
 
 
 def test_the_version_is_the_hash_of_the_file_and_moves_with_it(tmp_path):
