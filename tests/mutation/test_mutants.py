@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import os
 import signal
 import subprocess
@@ -239,8 +240,12 @@ def test_a_judge_that_fails_is_no_verdict() -> None:
         list(judge_all([a_mutant("breaks the judge")], by_its_text))
 
 
-def test_a_folder_in_the_project_is_refused() -> None:
+def test_a_folder_in_the_project_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """pytest empties the folder that it is given: once it was that of the tests."""
+    # Judged in this process, the mutant would stay where every later test finds it.
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.setitem(sys.modules, "colorsys", colorsys)
+    monkeypatch.delitem(sys.modules, "colorsys")
     with pytest.raises(RuntimeError, match="tests would be deleted"):
         judge_module("colorsys", [])(a_mutant("pass"), PROJECT / "tests" / "mutation")
 
