@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from include.audit import append_link
 from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.database import write_transaction
+from include.documents import write_file
 from include.journal import count_outcomes, journal_sha256
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 
@@ -65,15 +65,8 @@ def publish_change_file(ws: Workspace, plan_hash: str) -> Path:
     path = change_file_path(ws, str(period), plan_hash)
     if path.exists() and path.read_bytes() == content:
         return path
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_file(path, content)
     except OSError as error:
         raise Unavailable(
             f"cannot write the change file {path} ({error.strerror or error}): the plan is handed over on record; make "

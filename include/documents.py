@@ -84,6 +84,19 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file, readable by its owner alone and moved into place when complete; lets ``OSError`` through."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Of a process that died: its rights would be kept.
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
     """Name and SHA-256 of every document in a pack, in its order. Raises ``DataError`` for a broken pack."""
     sums = _read_member(path, SUMS_NAME)

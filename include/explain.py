@@ -110,8 +110,7 @@ def _decided_month(lake: Lake, period: Period | None) -> Period:
     if not months:
         raise DataError("no month was decided yet: run one first (make run)")
     if lake.area == "shadow":
-        # A shadow lake reads through to the record, which is not what was asked for.
-        shadow = [Period.parse(seal.period) for seal in lake.seals("account_decisions")]
+        shadow = lake.own_periods("account_decisions")
         month = period or max(shadow, default=months[-1])
         if month not in shadow:
             raise no_shadow_run(month)

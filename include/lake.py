@@ -116,9 +116,14 @@ class Lake:
         with self.engine.connect() as own:
             return [Seal(*row) for row in own.execute(query)]
 
+    def own_periods(self, dataset: str, up_to: Period | None = None) -> list[Period]:
+        """The periods of ``dataset`` sealed in this area itself, oldest first; no shadow lake reads through here."""
+        found = [Period.parse(seal.period) for seal in self.seals(dataset)]
+        return [period for period in found if up_to is None or period <= up_to]
+
     def periods(self, dataset: str) -> list[Period]:
         """The sealed periods of ``dataset``, oldest first; in a shadow lake those of the record too."""
-        found = {Period.parse(seal.period) for seal in self.seals(dataset)}
+        found = set(self.own_periods(dataset))
         if self.area == "shadow":
             found |= set(Lake(self.data, self.engine).periods(dataset))
         return sorted(found)

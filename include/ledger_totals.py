@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
 from include.carm.errors import Unavailable
+from include.documents import write_file
 
 if TYPE_CHECKING:
     from include.carm.period import Period
@@ -40,19 +40,13 @@ def write_ledger_totals(ws: Workspace, lake: Lake, period: Period, area: str) ->
     }
     folder = ws.documents(area) / "ledger" / f"period={period}"
     contents = {"csv": text.getvalue(), "json": json.dumps(whole, indent=1) + "\n"}
-    return [_write(folder / f"ledger-totals.{format}", content) for format, content in contents.items()]
-
-
-def _write(path: Path, content: str) -> Path:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    paths = {format: folder / f"ledger-totals.{format}" for format in contents}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content.encode())
-        fresh.replace(path)
+        for format, path in paths.items():
+            write_file(path, contents[format].encode())
     except OSError as error:
         raise Unavailable(
-            f"cannot write {path} ({error.strerror or error}): make room in the data folder, or make it writable, and "
-            "run the month again"
+            f"cannot write the ledger totals of {period} into {folder} ({error.strerror or error}): make room in the "
+            "data folder, or make it writable, and run the month again"
         ) from error
-    return path
+    return list(paths.values())

@@ -225,11 +225,9 @@ def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) ->
     Raises ``DataError`` naming the first pack whose notices are not those that the datasets list.
     """
     notices = 0
+    lake = ws.lake(area)
     for dataset, kinds in (("notices", ACCOUNT_KINDS), ("webinar_notices", WEBINAR_KINDS)):
-        lake = ws.lake(area)
-        for period in (Period.parse(seal.period) for seal in lake.seals(dataset)):
-            if up_to is not None and period > up_to:
-                continue
+        for period in lake.own_periods(dataset, up_to):
             rows = pq.read_table(lake.file(dataset, period), columns=["message_key", "body_sha256"])
             told = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
             folder = ws.documents(area) / "notices" / f"period={period}"

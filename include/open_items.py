@@ -56,7 +56,8 @@ def derive_open_items(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period
     Raises ``DataError`` where the open items of the month before are not sealed: see :func:`carry_forward`.
     """
     before = period.previous()
-    is_first = period == lake.periods("transactions")[0]
+    first = lake.periods("transactions")[0]
+    is_first = period == first
     previous = [] if is_first else [lake.file("open_items", before)]
     engine.register(con, "previous_open_items", previous, like="open_items")
     engine.register(con, "baseline", lake.files("baseline") if is_first else [])
@@ -66,8 +67,7 @@ def derive_open_items(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period
     days = {"period": str(period), "statement_due_on": ws.calendar.due_on(period)}
     engine.create_table(con, "items", "derive_items", None, days)
     allocate(con, period)
-    since = {"carried_since": str(lake.periods("transactions")[0])}
-    engine.create_table(con, "open_items", "derive_open_items", None, since)
+    engine.create_table(con, "open_items", "derive_open_items", None, {"carried_since": str(first)})
 
 
 def allocate(con: DuckDBPyConnection, period: Period) -> None:

@@ -59,6 +59,7 @@ def publish_plan(ws: Workspace, month: Mapping[str, Any], *, makers: Collection[
             reasons.setdefault(row["action"], {})[row["reason"]] = row["accounts"]
         strata = _count_strata(con, period)
         plan_hash = hash_plan(con, period, ws.calendar.effective_on(period))
+    rules = RuleTable.load()
     values = {
         "plan_hash": plan_hash,
         "effects": month["effects"],
@@ -70,12 +71,11 @@ def publish_plan(ws: Workspace, month: Mapping[str, Any], *, makers: Collection[
         "counts": json.dumps(reasons, sort_keys=True),
         "strata": json.dumps(strata, sort_keys=True),
         "coverage_id": coverage_id(ws, period),
-        "rules_version": RuleTable.load().version,
+        "rules_version": rules.version,
         "policy_version": ws.policy.version,
     }
     decisions = next(seal.sha256 for seal in lake.seals("account_decisions") if seal.period == str(period))
-    rules = RuleTable.load().valid_sha256(ws.calendar.as_of(period))
-    rests_on = {"decisions_sha256": decisions, "rules_sha256": rules}
+    rests_on = {"decisions_sha256": decisions, "rules_sha256": rules.valid_sha256(ws.calendar.as_of(period))}
     row = _record(ws, month, values, makers=makers, rests_on=rests_on)
     return {
         "plan_hash": plan_hash,

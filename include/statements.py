@@ -170,7 +170,7 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     if format not in FORMATS:
         raise UsageError(f"a statement has no format {format!r}: ask for one of {', '.join(FORMATS)}")
     lake = ws.lake(area)
-    if area == "shadow" and str(period) not in {seal.period for seal in lake.seals("statements")}:
+    if area == "shadow" and period not in lake.own_periods("statements"):
         raise no_shadow_run(period)
     if not lake.has("statements", period):
         raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
@@ -199,9 +199,7 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
     CSV, its pack) says.
     """
     lake, documents = ws.lake(area), 0
-    for period in (Period.parse(seal.period) for seal in lake.seals("statements")):
-        if up_to is not None and period > up_to:
-            continue
+    for period in lake.own_periods("statements", up_to):
         rows = pq.read_table(lake.file("statements", period), columns=["bn15", "document_sha256"])
         pages = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
         missing = {f"{number}.{format}" for number in pages for format in _PACKED}
@@ -236,8 +234,7 @@ def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> Data
 
 def newest_statements(ws: Workspace, area: str = "lake") -> Period:
     """The newest month that has statements; raises ``DataError`` where none has."""
-    # A shadow lake reads through to the record, which is not what was asked for.
-    periods = [Period.parse(seal.period) for seal in ws.lake(area).seals("statements")]
+    periods = ws.lake(area).own_periods("statements")
     if not periods and area == "shadow":
         raise no_shadow_run(newest_statements(ws))
     if not periods:
