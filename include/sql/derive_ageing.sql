@@ -13,7 +13,7 @@ WITH aged AS (
         open_items.bn15,
         open_items.remaining_cents,
         CASE
-            WHEN open_items.remaining_cents <= 0 OR open_items.is_under_review THEN 0
+            WHEN open_items.remaining_cents <= 0 THEN 0
             ELSE COALESCE(CAST($issued_on AS DATE) - open_items.due_on, 0)
         END AS days_past_due
     FROM open_items

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from include.carm.statement import AGEING
 from tests.statements.ledger import (
     BN15,
+    DAYS,
     OTHER_BN15,
     Month,
     Row,
@@ -240,3 +242,35 @@ def test_the_checks_see_a_line_and_a_statement_that_stand_twice() -> None:
 
     assert "an account has more than one statement" in twice.problems
     assert "a posting stands on more than one statement line" in twice.problems
+
+
+# The age of a balance
+
+
+@pytest.mark.parametrize(
+    ("days", "bucket"),
+    [
+        (-6, "ageing_current_cents"),
+        (0, "ageing_current_cents"),
+        (1, "ageing_30_cents"),
+        (30, "ageing_30_cents"),
+        (31, "ageing_60_cents"),
+        (60, "ageing_60_cents"),
+        (61, "ageing_90_cents"),
+        (90, "ageing_90_cents"),
+        (91, "ageing_over_90_cents"),
+    ],
+)
+def test_a_debt_ages_by_its_days_past_due_on_the_day_of_issue(days: int, bucket: str) -> None:
+    head = derive(Month([posting(100, due_on=DAYS["issued_on"] - timedelta(days=days))])).head
+    assert {name: head[name] for name in AGEING} == {**dict.fromkeys(AGEING, 0), bucket: 100}
+
+
+@pytest.mark.parametrize("changed", [{"amount_cents": -100}, {"status": "under_review"}])
+def test_a_credit_and_what_is_under_review_are_not_past_due(changed: Row) -> None:
+    given = {"amount_cents": 100, "due_on": date(2021, 1, 1), **changed}
+    head = derive(Month([posting(**given)])).head
+    assert {name: head[name] for name in AGEING} == {
+        **dict.fromkeys(AGEING, 0),
+        "ageing_current_cents": given["amount_cents"],
+    }
