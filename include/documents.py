@@ -99,7 +99,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
     """Name and SHA-256 of every document in a pack, in its order. Raises ``DataError`` for a broken pack."""
-    sums = _read_member(path, SUMS_NAME)
+    sums = read_member(path, SUMS_NAME)
     if sums is None:
         raise _broken(path)
     for line in sums.decode().splitlines():
@@ -132,11 +132,14 @@ def read_document(folder: Path, name: str, pattern: str = "*.zip") -> bytes | No
             low = middle
         else:
             high = middle
-    return _read_member(packs[low], name) if packs else None
+    return read_member(packs[low], name) if packs else None
 
 
-def _read_member(path: Path, name: str) -> bytes | None:
-    """The content of a member, found in the list at the pack's end without parsing the other entries."""
+def read_member(path: Path, name: str) -> bytes | None:
+    """The content of a pack's member, found in the list at its end without parsing the other entries; None without it.
+
+    Raises ``DataError`` for a broken pack.
+    """
     try:
         with path.open("rb") as file:
             directory = _read_directory(file)

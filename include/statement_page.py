@@ -105,7 +105,7 @@ class StatementWords:
 
     def context(self, statement: Statement) -> dict[str, Any]:
         """The values that a template of this language fills in."""
-        head, lines = statement
+        head, lines = statement.head, statement.lines
         money = {
             name: format_money(cents, self.language)
             for name, cents in (
@@ -131,6 +131,7 @@ class StatementWords:
             "due_on": head.due_on,
             "program": self.texts.get(f"program_{head.program_type}", self.texts["program_unknown"]),
             "account_status": self._account_status(head),
+            "reissue": self._reissue(statement),
             "sections": sections,
             "ageing": self._ageing(head),
             "calculated_interest": self._money_or_nothing(head.calculated_interest_cents),
@@ -141,6 +142,21 @@ class StatementWords:
             "has_other": any(section[0] == "other" for section in sections),
             "has_broker": any(line.broker_bn9 for line in lines),
         }
+
+    def _reissue(self, statement: Statement) -> list[str]:
+        """The heading and the sentences of the box; none for what was issued with its month."""
+        told, texts = statement.reissue, self.texts
+        if told is None:
+            return []
+        days = {"reissued_on": told.issued_on, "replaces": told.replaces, "replaces_issued_on": told.replaces_issued_on}
+        box = [
+            texts[f"reissue_{told.act}"].format(version=statement.head.version),
+            texts["reissue_late" if told.replaces is None else "reissue_replaces"].format(**days),
+        ]
+        if told.changed:
+            changed = ", ".join(texts[f"changed_{name}"] for name in told.changed)
+            box.append(texts["reissue_changed"].format(changed=changed))
+        return [*box, texts["reissue_why"].format(reason=printable(told.reason(self.language)))]
 
     def _headline(self, head: StatementHead, money: dict[str, str]) -> dict[str, str]:
         texts = self.texts

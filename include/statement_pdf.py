@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from datetime import UTC, date, datetime, time
+from importlib.metadata import version
 from typing import Any
 
 import typst
@@ -27,6 +28,7 @@ from include.statement_page import (
     read_texts,
 )
 
+TYPESETTER_VERSION = f"typst {version('typst')}"
 TEMPLATE = TEMPLATE_FOLDER / "statement.typ"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

@@ -6,29 +6,37 @@ recorded in the same transaction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import insert, select
+from sqlalchemy import insert, null, select
 from sqlalchemy.engine import Connection
 
 from include.audit import append_link, digest_rows, facts_told
 from include.carm.errors import DataError, Refused
 from include.carm.period import Period
 from include.operations_schema import COVERAGE
-from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
+from include.operations_statement_tables import DOCUMENT_REGISTRY, ISSUED_MONTHS, STATEMENT_REGISTRY
 
+HASHES = ("object_sha256", "document_sha256", "csv_sha256", "pdf_sha256")
+"""What the registry knows a statement by: its object, its HTML (the document), its CSV and, if it has one, its PDF."""
+
+_FIRST_COLUMNS = ("period", "bn15", "version", "document_sha256", "template_version")
 _ROWS_AN_INSERT = 5_000
 
 
 @dataclass(frozen=True)
 class Issue:
-    """What is recorded of an issued month beside its statements; ``statements_sha256`` is of the dataset's file."""
+    """What is recorded of an issued month beside its statements.
+
+    ``made_by`` are the versions of templates, locale and typesetter; ``statements_sha256`` is of the dataset's file.
+    """
 
     issued_on: date
-    template_version: str
+    made_by: Mapping[str, str]
     statements_sha256: str
     run_id: str
 
@@ -44,22 +52,22 @@ def refuse_difference(connection: Connection, period: Period, statements: pa.Tab
     if not is_issued(connection, period):
         return
     registry = STATEMENT_REGISTRY.c
-    issued = {
-        (bn15, version): digest
-        for bn15, version, digest in connection.execute(
-            select(registry.bn15, registry.version, registry.document_sha256).where(registry.period == str(period))
-        )
-    }
-    fresh = dict(
-        zip(
-            zip(statements.column("bn15").to_pylist(), statements.column("version").to_pylist(), strict=True),
-            statements.column("document_sha256").to_pylist(),
-            strict=True,
-        )
+    query = select(registry.bn15, *(registry[name] for name in HASHES)).where(
+        registry.period == str(period), registry.act_no.is_(None)
     )
-    different = sum(issued.get(key) != digest for key, digest in fresh.items()) + len(issued.keys() - fresh.keys())
+    issued = {bn15: tuple(hashes) for bn15, *hashes in connection.execute(query)}
+    fresh_hashes = zip(*(statements.column(name).to_pylist() for name in HASHES), strict=True)
+    fresh = dict(zip(statements.column("bn15").to_pylist(), fresh_hashes, strict=True))
+    different = len(issued.keys() ^ fresh.keys())
+    different += sum(_is_another(issued[bn15], fresh[bn15]) for bn15 in issued.keys() & fresh.keys())
     if different:
         raise issued_otherwise(period, f"{different:,} of its statements would come out different")
+
+
+def _is_another(issued: Sequence[str | None], fresh: Sequence[str | None]) -> bool:
+    # Of a statement of an earlier release the hash of the page alone is known.
+    known = [name for name, sha256 in zip(HASHES, issued, strict=True) if issued[0] is not None or sha256 is not None]
+    return any(issued[HASHES.index(name)] != fresh[HASHES.index(name)] for name in known)
 
 
 def issued_otherwise(period: Period, what: str) -> Refused:
@@ -77,11 +85,9 @@ def record_issue(connection: Connection, period: Period, statements: pa.Table, i
     """
     if is_issued(connection, period):
         return 0
-    columns = ("period", "bn15", "version", "document_sha256")
-    for batch in statements.select(columns).to_batches(max_chunksize=_ROWS_AN_INSERT):
+    for batch in statements.select(("period", "bn15", "version", *HASHES)).to_batches(max_chunksize=_ROWS_AN_INSERT):
         if batch.num_rows:
-            rows = [{**row, "template_version": issue.template_version} for row in batch.to_pylist()]
-            connection.execute(insert(STATEMENT_REGISTRY), rows)
+            connection.execute(insert(STATEMENT_REGISTRY), [{**row, **issue.made_by} for row in batch.to_pylist()])
     connection.execute(
         insert(ISSUED_MONTHS).values(
             period=str(period),
@@ -95,13 +101,25 @@ def record_issue(connection: Connection, period: Period, statements: pa.Table, i
     return statements.num_rows
 
 
-def issue_facts(connection: Connection, period: str) -> dict[str, Any]:
-    """What the audit chain says of an issued month: its row, and ``registry_sha256`` over all its registry rows."""
+def issue_facts(connection: Connection, period: str, *, of_earlier_release: bool = False) -> dict[str, Any]:
+    """What the audit chain says of an issued month: its row, and hashes over the rows of its registries.
+
+    Statements that an act issued later, and what an act wrote into a row of the month, are told by the act's own link.
+    ``of_earlier_release`` gives the facts as the first releases told them, who knew fewer columns.
+    """
     query = select(ISSUED_MONTHS).where(ISSUED_MONTHS.c.period == period)
     month = connection.execute(query).mappings().one()
-    registry = STATEMENT_REGISTRY.c
-    rows = select(STATEMENT_REGISTRY).where(registry.period == period).order_by(registry.bn15, registry.version)
-    return {**month, "registry_sha256": digest_rows(connection, rows)}
+    registry, documents = STATEMENT_REGISTRY.c, DOCUMENT_REGISTRY.c
+    names = _FIRST_COLUMNS if of_earlier_release else [*_FIRST_COLUMNS, *HASHES, "locale_version", "typesetter_version"]
+    columns = [registry[name] for name in dict.fromkeys(names)]
+    # Where the first releases had a column that an act fills in later, it was NULL.
+    rows = select(*columns, null().label("superseded_by")) if of_earlier_release else select(*columns)
+    of_month = (registry.period == period) & registry.act_no.is_(None)
+    facts = {**month, "registry_sha256": digest_rows(connection, rows.where(of_month).order_by(registry.bn15))}
+    if not of_earlier_release:
+        others = select(DOCUMENT_REGISTRY).where(documents.period == period).order_by(documents.kind, documents.bn9)
+        facts["documents_sha256"] = digest_rows(connection, others)
+    return facts
 
 
 NOTICE_DATASETS = ("notices", "webinar_notices")

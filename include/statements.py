@@ -24,18 +24,19 @@ from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.interest import InterestRates
+from include.carm.money import LOCALE_VERSION
 from include.carm.period import Period
 from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
 from include.database import write_transaction
-from include.documents import read_document, read_documents, read_sums, write_pack
+from include.documents import read_document, read_documents, read_member, read_sums, write_pack
 from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
 from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
-from include.statement_pdf import StatementPdfs
-from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
+from include.statement_pdf import TYPESETTER_VERSION, StatementPdfs
+from include.statement_registry import HASHES, Issue, is_issued, issued_otherwise, record_issue, refuse_difference
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ SHARD_STATEMENTS = 4_000
 
 FORMATS = ("html", "pdf", "csv", "json")
 _PACKED = ("csv", "html")
+OBJECTS_NAME = "OBJECTS"
+"""The member of a pack that lists the hash of the object that each statement's documents were made from."""
 _LINES_A_BATCH = 20_000
 
 
@@ -117,12 +120,8 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     wording = _wording(ws, period)
     pages = StatementPages(*wording)
     pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
-    documents = (
-        document
-        for statement in _read_statements(lake, period, shard["offset"], shard["count"])
-        for document in _render(statement, pages, pdfs)
-    )
-    pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), documents)
+    statements = _read_statements(lake, period, shard["offset"], shard["count"])
+    pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), render_documents(statements, pages, pdfs))
     return {**shard, "documents": pack.documents, "sha256": pack.sha256}
 
 
@@ -145,7 +144,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     _place_packs(folder, packs)
     write_ledger_totals(ws, lake, period, month["area"])
     seal = lake.publish("statements", period, statements)
-    issue = Issue(ws.calendar.issued_on(period), template_version(), seal.sha256, month["run_id"])
+    issue = Issue(ws.calendar.issued_on(period), versions_now(), seal.sha256, month["run_id"])
     with write_transaction(ws.operations) as connection:
         lake.seal([seal], run_id=month["run_id"], connection=connection)
         newly_issued = record_issue(connection, period, statements, issue) if is_live else 0
@@ -154,7 +153,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
         "statements": seal.rows,
         "packs": len(packs),
         "newly_issued": newly_issued,
-        "template_version": issue.template_version,
+        **issue.made_by,
         "sha256": seal.sha256,
     }
 
@@ -193,25 +192,20 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
 
 
 def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) -> int:
-    """Hash every document of the area's statements anew; returns how many there are.
+    """Hash every document of the area's statements anew, and build its object anew; returns how many documents.
 
-    Raises ``DataError`` naming the first that is missing, does not belong there, or is not what its statement (for a
-    CSV, its pack) says.
+    Raises ``DataError`` naming the first that is missing, does not belong there, or is not what its statement says.
     """
     lake, documents = ws.lake(area), 0
     for period in lake.own_periods("statements", up_to):
-        rows = pq.read_table(lake.file("statements", period), columns=["bn15", "document_sha256"])
-        pages = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-        missing = {f"{number}.{format}" for number in pages for format in _PACKED}
+        told = _told_hashes(lake, period)
+        missing = {f"{number}.{format}" for number, format in told if format != "object"}
         for pack in sorted(_pack_folder(ws, period, area).glob("statements-*.zip")):
-            sums = dict(read_sums(pack))
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
-                told = pages.get(number) if format == "html" else sums.get(name)
-                # Whether a month has PDFs in its packs is a matter of the policy of its day.
-                if format == "pdf" and number in pages:
-                    missing.add(name)
-                if name not in missing or hashlib.sha256(content).hexdigest() != told:
+                if name == OBJECTS_NAME or (number, "object") not in told and format == "csv":
+                    continue
+                if name not in missing or hashlib.sha256(content).hexdigest() != told[number, format]:
                     raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
                 missing.remove(name)
                 documents += 1
@@ -219,7 +213,30 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
             what = f"{min(missing)} of {period} is in no pack"
             more = f", and {len(missing) - 1:,} more are not" if len(missing) > 1 else ""
             raise _wrong_document(ws, period, area, f"{what}{more}")
+        if any(format == "object" for _, format in told):
+            _require_objects(lake, period, told)
     return documents
+
+
+def _told_hashes(lake: Lake, period: Period) -> dict[tuple[str, str], str]:
+    """What the statements of a month say of their documents and objects: a hash by account and format."""
+    file = lake.file("statements", period)
+    # The months of an earlier release know the hashes of their pages alone.
+    known = [name for name in HASHES if name in pq.read_schema(file).names]
+    formats = {name: "html" if name == "document_sha256" else name.removesuffix("_sha256") for name in known}
+    rows = pq.read_table(file, columns=["bn15", *known], partitioning=None).to_pylist()
+    return {(row["bn15"], formats[name]): row[name] for row in rows for name in known if row[name] is not None}
+
+
+def _require_objects(lake: Lake, period: Period, told: Mapping[tuple[str, str], str]) -> None:
+    """The lines and heads that are sealed still make the objects from which the documents were made."""
+    for statement in _read_statements(lake, period, 0, len(told)):
+        number = statement.head.bn15
+        if statement.digest() != told.get((number, "object")):
+            raise DataError(
+                f"the statement of {number} for {period} is not what its lines in the lake make of it: restore the "
+                "lake from a backup"
+            )
 
 
 def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
@@ -371,16 +388,33 @@ def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
         yield from zip(*columns, strict=True)
 
 
+def versions_now() -> dict[str, str]:
+    """What documents are made with at this moment, as the registry keeps it."""
+    return {
+        "template_version": template_version(),
+        "locale_version": LOCALE_VERSION,
+        "typesetter_version": TYPESETTER_VERSION,
+    }
+
+
 def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursement]:
     """Whom a statement of the month names, and by which rules, as valid on its day of issue."""
     return Contacts.load(), ws.calendar.issued_on(period), AllocationRules.load().disbursement_of(period)
 
 
-def _render(statement: Statement, pages: StatementPages, pdfs: StatementPdfs | None) -> Iterator[tuple[str, bytes]]:
-    yield f"{statement.head.bn15}.csv", render_csv(statement)
-    yield f"{statement.head.bn15}.html", pages.render(statement)
-    if pdfs is not None:
-        yield f"{statement.head.bn15}.pdf", pdfs.render(statement)
+def render_documents(
+    statements: Iterable[Statement], pages: StatementPages, pdfs: StatementPdfs | None
+) -> Iterator[tuple[str, bytes]]:
+    """The members of a pack: each statement as CSV, HTML and perhaps PDF; last :data:`OBJECTS_NAME`."""
+    objects = []
+    for statement in statements:
+        number = statement.head.bn15
+        objects.append(f"{statement.digest()}  {number}\n")
+        yield f"{number}.csv", render_csv(statement)
+        yield f"{number}.html", pages.render(statement)
+        if pdfs is not None:
+            yield f"{number}.pdf", pdfs.render(statement)
+    yield OBJECTS_NAME, "".join(objects).encode()
 
 
 def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
@@ -462,20 +496,33 @@ def _require_gate(ws: Workspace, period: Period, statements: pa.Table) -> None:
         raise DataError(" ".join(result.table_failures) + " Nothing was issued.")
 
 
-def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Table:
-    """The rows of ``statements``: each head with the hash of its HTML document."""
-    hashes = {
-        name.removesuffix(".html"): digest
-        for path in packs
-        for name, digest in read_sums(path)
-        if name.endswith(".html")
+def read_rendered(packs: Iterable[Path]) -> pa.Table:
+    """One row a statement in the packs: ``bn15`` and the hashes of its documents and its object, NULL where none is."""
+    hashes: dict[str, dict[str, str]] = {}
+    for path in packs:
+        for name, digest in read_sums(path):
+            number, _, format = name.partition(".")
+            if format:
+                hashes.setdefault(number, {})["document" if format == "html" else format] = digest
+        for digest, number in read_listed_objects(path):
+            hashes.setdefault(number, {})["object"] = digest
+    columns = {
+        f"{name}_sha256": pa.array([of.get(name) for of in hashes.values()], pa.string())
+        for name in ("document", "csv", "pdf", "object")
     }
-    documents = pa.table(
-        {
-            "bn15": pa.array(hashes.keys(), pa.string()),
-            "document_sha256": pa.array(hashes.values(), pa.string()),
-        }
-    )
+    return pa.table({"bn15": pa.array(hashes.keys(), pa.string()), **columns})
+
+
+def read_listed_objects(pack: Path) -> Iterator[tuple[str, str]]:
+    """Hash and account of each object that a pack was made from; nothing for a pack of an earlier release."""
+    for line in (read_member(pack, OBJECTS_NAME) or b"").decode().splitlines():
+        digest, _, number = line.partition("  ")
+        yield digest, number
+
+
+def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Table:
+    """The rows of ``statements``: each head with the hashes of its object and its documents."""
+    documents = read_rendered(packs)
     with engine.connect() as con:
         statements = engine.run_table(
             con,
@@ -483,9 +530,9 @@ def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Tab
             {"statement_heads": [lake.file("statement_heads", period)], "rendered_documents": documents},
         )
     missing = statements.column("document_sha256").null_count
-    if missing or len(hashes) != statements.num_rows:
+    if missing or documents.num_rows != statements.num_rows:
         raise DataError(
-            f"{missing:,} statements of {period} have no document and {len(hashes):,} documents were rendered for "
-            f"{statements.num_rows:,} statements: clear the rendering of all shards and run it again"
+            f"{missing:,} statements of {period} have no document and documents of {documents.num_rows:,} were rendered, "
+            f"where there are {statements.num_rows:,} statements: clear the rendering of all shards and run it again"
         )
     return statements

@@ -7,6 +7,7 @@ than another. Money is integer cents and a day is ISO text, as it is printed in 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -135,21 +136,54 @@ class StatementHead(NamedTuple):
 _FIRST_AGE = StatementHead._fields.index(AGEING[0])
 
 
+class Reissue(NamedTuple):
+    """What the box of a version says that was issued after its month: why, and what it replaces.
+
+    ``act`` is ``restate``, or ``issue_parked`` for a first version that could not be issued with the others, which
+    replaces none. ``changed`` names what differs from the version before.
+    """
+
+    act: str
+    issued_on: str
+    replaces: int | None
+    replaces_issued_on: str | None
+    changed: tuple[str, ...]
+    reason_en: str
+    reason_fr: str
+
+    def reason(self, language: str) -> str:
+        """Why, in ``en`` or ``fr``."""
+        return self.reason_en if language == "en" else self.reason_fr
+
+
 class Statement(NamedTuple):
-    """One statement: its head and its lines, numbered from 1 and grouped by section."""
+    """One statement: its head and its lines, numbered from 1 and grouped by section; the same for every format.
+
+    ``reissue`` is None for what was issued with its month.
+    """
 
     head: StatementHead
     lines: tuple[StatementLine, ...]
+    reissue: Reissue | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
         """The languages of the page, in the order in which they follow each other."""
         return ("en", "fr") if self.head.language == "both" else (self.head.language,)
 
+    def digest(self) -> str:
+        """SHA-256 of all that is in the object: who has the same has the same words and figures in every format."""
+        whole = json.dumps(self, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(_SHAPE + whole.encode()).hexdigest()
+
     def sections(self) -> Iterator[tuple[str, list[StatementLine]]]:
         """Each section that has lines, in the order of the page."""
         for section, lines in groupby(self.lines, key=itemgetter(1)):
             yield section, list(lines)
+
+
+# A column that joins the object gives it another hash, even where its value is empty.
+_SHAPE = ",".join((*StatementHead._fields, *StatementLine._fields, *Reissue._fields)).encode()
 
 
 def build_statements(
@@ -206,7 +240,24 @@ def render_csv(statement: Statement) -> bytes:
 
 
 def render_json(statement: Statement) -> bytes:
-    """Head and lines as one JSON object; money in cents, days as ISO text, nothing rounded or translated."""
+    """Head and lines as one JSON object; money in cents, days as ISO text, nothing rounded or translated.
+
+    A version that was issued after its month has ``reissue`` too.
+    """
     head = statement.head._asdict()
     lines = [line._asdict() for line in statement.lines]
-    return (json.dumps({**head, "lines": lines}, ensure_ascii=False, indent=2) + "\n").encode()
+    reissue = {} if statement.reissue is None else {"reissue": statement.reissue._asdict()}
+    return (json.dumps({**head, **reissue, "lines": lines}, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def read_json(content: bytes) -> Statement:
+    """The statement that :func:`render_json` wrote; raises ``ValueError`` for anything else."""
+    whole = json.loads(content)
+    try:
+        lines = tuple(StatementLine(**line) for line in whole.pop("lines"))
+        reissue = whole.pop("reissue", None)
+        if reissue is not None:
+            reissue = Reissue(**{**reissue, "changed": tuple(reissue["changed"])})
+        return Statement(StatementHead(**whole), lines, reissue)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("this is no statement") from error

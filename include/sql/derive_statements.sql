@@ -1,4 +1,4 @@
--- Purpose: Register the statements of the month: each head with the hash of the document that was rendered from it.
+-- Purpose: Register the statements of the month: each head with the hashes of its object and of what was rendered from it.
 -- Grain: one row per statement.
 -- Reads: rendered_documents, statement_heads
 -- Writes: statements
@@ -15,7 +15,10 @@ WITH heads AS (
 documents AS (
     SELECT
         bn15,
-        document_sha256
+        object_sha256,
+        document_sha256,
+        csv_sha256,
+        pdf_sha256
     FROM rendered_documents
 )
 
@@ -43,7 +46,10 @@ SELECT
     heads.ageing_over_90_cents,
     heads.calculated_interest_cents,
     heads.missing_rate_quarter,
-    documents.document_sha256
+    documents.object_sha256,
+    documents.document_sha256,
+    documents.csv_sha256,
+    documents.pdf_sha256
 FROM heads
 LEFT JOIN documents
     ON heads.bn15 = documents.bn15

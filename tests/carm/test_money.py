@@ -1,11 +1,12 @@
 from decimal import Decimal
 
+import babel
 import pytest
 from babel.numbers import format_currency, format_decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
+from include.carm.money import LOCALE_VERSION, NO_BREAK_SPACE, format_amount, format_money
 
 cents = st.integers(-(10**15), 10**15)
 
@@ -33,6 +34,10 @@ def test_an_amount_reads_as_each_language_writes_it(amount, english, french):
 def test_a_column_that_names_its_currency_prints_the_amount_alone():
     assert format_amount(-123456, "en") == "(1,234.56)"
     assert format_amount(-123456, "fr") == f"(1{NO_BREAK_SPACE}234,56)"
+
+
+def test_the_version_that_the_registry_keeps_is_that_of_the_babel_which_the_amounts_are_held_against():
+    assert f"Babel {babel.__version__}," in LOCALE_VERSION
 
 
 @given(cents)

@@ -185,6 +185,7 @@ def test_the_datasets_have_the_columns_that_others_rely_on(month: SealedMonth) -
 
     assert {
         **dict.fromkeys(("bn15", "period", "language", "document_sha256"), "string"),
+        **dict.fromkeys(("object_sha256", "csv_sha256", "pdf_sha256"), "string"),
         **dict.fromkeys(("period_start", "period_end", "issued_on", "due_on"), "date32[day]"),
         **dict.fromkeys(("account_key", "version", "opening_cents", "debits_cents", "credits_cents"), "int64"),
         **dict.fromkeys(("closing_cents", "under_review_cents", "total_payable_cents", "line_count"), "int64"),
