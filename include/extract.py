@@ -36,6 +36,7 @@ from include.carm.period import Period
 from include.database import read_snapshot
 from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
+from include.source_schema import canonical_bn15
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -163,8 +164,8 @@ def source_snapshot(ws: Workspace) -> Iterator[Connection]:
         yield connection
 
 
-def read_texts(connection: Connection, feed: Feed, wanted: Collection[str]) -> pa.Table:
-    """All rows of a snapshot feed as the texts that ``stage_*.sql`` reads, in memory.
+def read_texts(connection: Connection, feed: Feed, wanted: Collection[str], *, bn15: str | None = None) -> pa.Table:
+    """All rows of a snapshot feed, or those of one account, as the texts that ``stage_*.sql`` reads, in memory.
 
     Only the columns ``wanted`` are asked for; the others are NULL. Raises ``DataError`` as :func:`extract_month` does.
     """
@@ -172,8 +173,10 @@ def read_texts(connection: Connection, feed: Feed, wanted: Collection[str]) -> p
     schema = _raw_schema(feed)
     if not present:
         return schema.empty_table()
-    result = _stream(connection, _select_texts(feed, [name for name in present if name in wanted]))
-    return pa.Table.from_batches(_batches(result, schema, "snapshot"), schema)
+    query = _select_texts(feed, [name for name in present if name in wanted])
+    if bn15 is not None:
+        query = query.where(canonical_bn15(sa.column("bn15")) == bn15)
+    return pa.Table.from_batches(_batches(_stream(connection, query), schema, "snapshot"), schema)
 
 
 def extracted_periods(lake: Lake) -> list[Period]:

@@ -15,6 +15,7 @@ from include.carm.counts import tell_count
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
+from include.month_locks import require_unlocked
 from include.operations import migrate
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
@@ -64,6 +65,10 @@ def open_month(
     resolved = _resolve_effects(ws, period, effects, run_type)
     if resolved == "live":
         _require_order(ws, period)
+    if not is_issued(ws, period):
+        # Of an issued month nothing is extracted anew, and what a run computes of it lies beside the record.
+        with ws.operations.connect() as connection:
+            require_unlocked(connection, period)
     lock_month(ws, period, run_id, is_run_active)
     area = "shadow" if is_issued(ws, period) else "lake"
     month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,7 +27,14 @@ from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.interest import InterestRates
 from include.carm.money import LOCALE_VERSION
 from include.carm.period import Period
-from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
+from include.carm.statement import (
+    Statement,
+    StatementHead,
+    StatementLine,
+    build_statements,
+    render_csv,
+    render_json,
+)
 from include.database import write_transaction
 from include.documents import read_document, read_documents, read_member, read_sums, write_pack
 from include.interest import calculate_interest
@@ -37,10 +45,12 @@ from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
 from include.statement_pdf import TYPESETTER_VERSION, StatementPdfs
 from include.statement_registry import HASHES, Issue, is_issued, issued_otherwise, record_issue, refuse_difference
+from include.statement_versions import find_version, hash_of, read_reissued, wrong_reissue
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from sqlalchemy import Row
 
     from include.workspace import Workspace
 
@@ -158,12 +168,15 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     }
 
 
-def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake") -> bytes:
+def read_statement(
+    ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake", version: int | None = None
+) -> bytes:
     """One statement of the month: ``html`` and ``csv`` as they were rendered, ``json`` from the same lines.
 
-    ``pdf`` is read from the pack where the policy has it made for all, else it is made now.
-    Raises ``UsageError`` for a number that is no BN15 and for another format, ``DataError`` where the month has no
-    statements or the account has none in it, naming the reason if the account is parked.
+    Of an issued month the version that stands, or the one that is asked for. ``pdf`` is read from the pack where the
+    policy has it made for all, else it is made now. Raises ``UsageError`` for a number that is no BN15 and for another
+    format, ``DataError`` where the month has no statements, the account has none in it (naming the reason if it is
+    parked), or there is no such version, and ``Refused`` for a version that was withdrawn unless it is asked for.
     """
     number = require_bn15(bn15)
     if format not in FORMATS:
@@ -173,6 +186,17 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
         raise no_shadow_run(period)
     if not lake.has("statements", period):
         raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
+    row = find_version(ws, period, number, version) if area == "lake" else None
+    if row is not None and row.act_no is not None:
+        return _read_reissue(ws, period, row, format)
+    if row is None and version is not None:
+        raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
+    return _read_rendered(ws, period, number, format, area)
+
+
+def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area: str) -> bytes:
+    """A statement as it was rendered with its month."""
+    lake = ws.lake(area)
     issued = pq.read_table(
         lake.file("statements", period), columns=["document_sha256"], filters=[("bn15", "==", number)]
     )
@@ -191,6 +215,61 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
     return content
 
 
+def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> bytes:
+    """A version that an act issued: all of its formats lie in the act's pack."""
+    content = read_reissued(ws, period, row.act_no, f"{row.bn15}.{format}")
+    told = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256, "json": row.object_sha256}
+    if content is None or hash_of(content, format) != told[format]:
+        raise wrong_reissue(ws, row, format)
+    return content
+
+
+def read_issued_object(ws: Workspace, period: Period, bn15: str) -> Statement:
+    """The object of a statement that was issued with its month, built from the lake."""
+    return _read_one(ws.lake(), period, bn15)
+
+
+def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Table | None = None) -> Statement:
+    """The statement that the tables of today make of the postings that were extracted for the month.
+
+    ``account`` is the one row of ``accounts`` in place of what was published of the account, if anything was. The
+    whole month is derived, and proved, for what an account has open hangs together over its months. Nothing is written.
+    Raises ``DataError`` where the account would be parked.
+    """
+    lake = ws.lake()
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        accounts = None
+        if account is not None:
+            published = pq.read_table(lake.file("accounts", period), partitioning=None)
+            others = published.filter(pc.not_equal(published.column("bn15"), bn15))
+            accounts = pa.concat_tables([others, account]).sort_by("account_key")
+        _derive(ws, con, lake, period, accounts)
+        _check(con, lake, period)
+        head, lines = (_of_account(con, name, bn15) for name in ("statement_heads", "statement_lines"))
+    if not head.num_rows:
+        raise DataError(_why_no_statement(lake, period, bn15))
+    reason = head.column("parked_reason")[0].as_py()
+    if reason is not None:
+        raise DataError(f"account {bn15} is parked in {period} still ({reason}): put right what it is parked for first")
+    return next(_join(head, lines.sort_by("line_no")))
+
+
+def _of_account(con: DuckDBPyConnection, relation: str, bn15: str) -> pa.Table:
+    is_own = duckdb.ColumnExpression("bn15") == duckdb.ConstantExpression(bn15)
+    return con.table(relation).filter(is_own).to_arrow_table()
+
+
+def render_reissue(ws: Workspace, statement: Statement) -> Iterator[tuple[str, bytes]]:
+    """The members of the pack of a version that is issued after its month: every format, and its object."""
+    assert statement.reissue is not None
+    period, number = Period.parse(statement.head.period), statement.head.bn15
+    # Whom to ask is who is in charge on the day of this version.
+    wording = (Contacts.load(), date.fromisoformat(statement.reissue.issued_on), _disbursement(period))
+    documents = dict(render_documents([statement], StatementPages(*wording), StatementPdfs(*wording)))
+    documents[f"{number}.json"] = render_json(statement)
+    yield from sorted(documents.items())
+
+
 def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) -> int:
     """Hash every document of the area's statements anew, and build its object anew; returns how many documents.
 
@@ -203,7 +282,7 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
         for pack in sorted(_pack_folder(ws, period, area).glob("statements-*.zip")):
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
-                if name == OBJECTS_NAME or (number, "object") not in told and format == "csv":
+                if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
                     continue
                 if name not in missing or hashlib.sha256(content).hexdigest() != told[number, format]:
                     raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
@@ -272,8 +351,10 @@ def write_private(path: Path, content: bytes) -> None:
 # Deriving and proving
 
 
-def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
-    engine.register(con, "accounts", [lake.file("accounts", period)])
+def _derive(
+    ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period, accounts: pa.Table | None = None
+) -> None:
+    engine.register(con, "accounts", [lake.file("accounts", period)] if accounts is None else accounts)
     known = set(lake.periods("activity"))
     extracted = [p for p in lake.periods("transactions") if p <= period]
     missing = [p for p in extracted if p not in known]
@@ -372,9 +453,12 @@ def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key
         # Lines stand in the order of accounts, so this reads few row groups.
         filters=[("account_key", ">=", first_key), ("account_key", "<=", last_key)],
     )
-    return build_statements(
-        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in table_rows(lines))
-    )
+    return _join(heads, lines)
+
+
+def _join(heads: pa.Table, lines: pa.Table) -> Iterator[Statement]:
+    rows = table_rows(lines.select(["bn15", *StatementLine._fields]))
+    return build_statements(table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in rows))
 
 
 def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -399,7 +483,11 @@ def versions_now() -> dict[str, str]:
 
 def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursement]:
     """Whom a statement of the month names, and by which rules, as valid on its day of issue."""
-    return Contacts.load(), ws.calendar.issued_on(period), AllocationRules.load().disbursement_of(period)
+    return Contacts.load(), ws.calendar.issued_on(period), _disbursement(period)
+
+
+def _disbursement(period: Period) -> Disbursement:
+    return AllocationRules.load().disbursement_of(period)
 
 
 def render_documents(
@@ -428,10 +516,16 @@ def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
     return next(_build(lake, period, heads, key, key))
 
 
-def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:
+def why_parked(lake: Lake, period: Period, bn15: str) -> str | None:
+    """The reason for which the account was parked in the month; None where it was not."""
     parked = pq.read_table(lake.file("parked", period), columns=["reason"], filters=[("bn15", "==", bn15)])
-    if parked.num_rows:
-        return f"account {bn15} has no statement for {period}: it is parked ({parked.column('reason')[0].as_py()})"
+    return parked.column("reason")[0].as_py() if parked.num_rows else None
+
+
+def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:
+    reason = why_parked(lake, period, bn15)
+    if reason is not None:
+        return f"account {bn15} has no statement for {period}: it is parked ({reason})"
     return (
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"
@@ -532,7 +626,8 @@ def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Tab
     missing = statements.column("document_sha256").null_count
     if missing or documents.num_rows != statements.num_rows:
         raise DataError(
-            f"{missing:,} statements of {period} have no document and documents of {documents.num_rows:,} were rendered, "
-            f"where there are {statements.num_rows:,} statements: clear the rendering of all shards and run it again"
+            f"{missing:,} statements of {period} have no document, and documents of {documents.num_rows:,} were "
+            f"rendered where there are {statements.num_rows:,} statements: clear the rendering of all shards and run it "
+            "again"
         )
     return statements

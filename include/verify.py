@@ -20,6 +20,7 @@ from include.lake import Lake, Seal, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
 from include.notices import count_true_notices
+from include.statement_versions import count_true_reissues
 from include.statements import count_true_documents
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
 from include.verify_plans import AREAS, note_register, verify_plans
@@ -61,7 +62,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
     _verify_seals(seals, chain)
     _verify_change_files(ws, chain)
     files = sum(_verify_files(ws.lake(area), period) for area in AREAS)
-    documents = sum(count_true_documents(ws, area, period) for area in AREAS)
+    documents = sum(count_true_documents(ws, area, period) for area in AREAS) + count_true_reissues(ws, period)
     notices = sum(count_true_notices(ws, area, period) for area in AREAS)
     plans = verify_plans(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
@@ -91,9 +92,14 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
 def _verify_seals(seals: Iterable[Seal], chain: Chain) -> None:
     """The files of an issued month are sealed as its links tell: nobody sealed others, or took a seal away."""
     told: dict[tuple[str, str], tuple[Link, str]] = {}
-    for link, facts in chain.of("issue", "close", "notices"):
+    for link, facts in chain.of("issue", "close", "notices", "statement_act"):
         if link.event == "notices":
             told[facts["dataset"], link.subject] = link, facts["sha256"]
+            continue
+        if link.event == "statement_act":
+            # The last word counts: each act adds its version to those before.
+            if facts["act"] != "withdraw":
+                told["statement_versions", facts["period"]] = link, facts["versions_sha256"]
             continue
         of_month = {"statements": facts["statements_sha256"]} if link.event == "issue" else facts["seals"]
         for dataset, sha256 in of_month.items():
@@ -231,6 +237,8 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         ("carm_holds", "hold"),
         ("carm_review_decisions", "review"),
         ("carm_statements", "issued statement"),
+        ("carm_statement_acts", "act about a statement"),
+        ("carm_month_locks", "locking of a month"),
     )
     in_tables = ", ".join(tell_count(records[table], noun) for table, noun in told)
     lines = [

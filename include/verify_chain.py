@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, and_, exists, select
+from sqlalchemy import Table, and_, exists, or_, select
 
 from include.announcements import announcements_sha256
 from include.audit import Link, find_broken_link, read_links
@@ -35,7 +35,13 @@ from include.operations_plan_tables import (
     REVIEW_DECISIONS,
 )
 from include.operations_schema import PERIOD_LOCKS
-from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
+from include.operations_statement_tables import (
+    DOCUMENT_REGISTRY,
+    ISSUED_MONTHS,
+    MONTH_LOCKS,
+    STATEMENT_ACTS,
+    STATEMENT_REGISTRY,
+)
 from include.reinstate import reinstatements_sha256
 from include.statement_registry import issue_facts
 
@@ -115,6 +121,8 @@ def verify_records(connection: Connection, chain: Chain) -> dict[str, int]:
             APPROVALS: _told_approvals(chain),
             HOLDS: _told_holds(chain),
             REVIEW_DECISIONS: _told_reviews(chain),
+            STATEMENT_ACTS: _told_whole(chain, "statement_act", STATEMENT_ACTS),
+            MONTH_LOCKS: _told_whole(chain, "month_lock", MONTH_LOCKS),
         }
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -246,6 +254,15 @@ def _told_holds(chain: Chain) -> dict[int, Told]:
     return told
 
 
+def _told_whole(chain: Chain, event: str, table: Table) -> dict[int, Told]:
+    """The rows of a table that is never changed: each is in its link, column by column."""
+    (key,) = table.primary_key.columns
+    return {
+        facts[key.name]: Told(link, {column.name: facts[column.name] for column in table.columns})
+        for link, facts in chain.of(event)
+    }
+
+
 def _told_reviews(chain: Chain) -> dict[int, Told]:
     """The rows of ``carm_review_decisions``."""
     told: dict[int, Told] = {}
@@ -370,7 +387,8 @@ def _verify_issues(connection: Connection, chain: Chain) -> int:
     told = {link.subject: (link, facts) for link, facts in chain.of("issue")}
     issued = set(connection.execute(select(ISSUED_MONTHS.c.period)).scalars())
     registered = set(connection.execute(select(STATEMENT_REGISTRY.c.period).distinct()).scalars())
-    for table, periods in ((ISSUED_MONTHS, issued), (STATEMENT_REGISTRY, registered)):
+    others = set(connection.execute(select(DOCUMENT_REGISTRY.c.period).distinct()).scalars())
+    for table, periods in ((ISSUED_MONTHS, issued), (STATEMENT_REGISTRY, registered), (DOCUMENT_REGISTRY, others)):
         for period in sorted(periods - told.keys()):
             raise DataError(f"{table.name} has rows of {period} {_NOBODY_TELLS}")
     statements = 0
@@ -382,14 +400,58 @@ def _verify_issues(connection: Connection, chain: Chain) -> int:
         found = issue_facts(connection, period, of_earlier_release="documents_sha256" not in facts)
         for name, value in facts.items():
             if found.get(name) != value:
-                where = STATEMENT_REGISTRY.name if name == "registry_sha256" else ISSUED_MONTHS.name
+                where = _TABLE_OF_DIGEST.get(name, ISSUED_MONTHS.name)
                 raise DataError(
                     f"{where}, {period}: {name} is not what {describe_link(link)} tells: somebody changed what was "
                     f"issued, or the link; {_PUT_RIGHT}"
                 )
         statements += facts["statements"]
     _require_closed(connection, chain, told.keys())
-    return statements
+    return statements + _verify_acts(connection, chain)
+
+
+_TABLE_OF_DIGEST = {"registry_sha256": STATEMENT_REGISTRY.name, "documents_sha256": DOCUMENT_REGISTRY.name}
+
+
+def _verify_acts(connection: Connection, chain: Chain) -> int:
+    """What acts issued, superseded and withdrew stands in the registry as their links tell, and nothing else does.
+
+    Returns how many statements the acts issued.
+    """
+    registry = STATEMENT_REGISTRY.c
+    issued: dict[tuple[str, str, int], tuple[Link, dict[str, Any]]] = {}
+    marks: dict[tuple[str, str, int], dict[str, int]] = {}
+    for link, facts in chain.of("statement_act"):
+        key = (facts["period"], facts["bn15"], facts["version"])
+        if facts["act"] == "withdraw":
+            marks.setdefault(key, {})["withdrawn_by"] = facts["act_no"]
+            continue
+        issued[key] = link, facts["registered"]
+        if facts["supersedes"] is not None:
+            marks.setdefault((*key[:2], facts["supersedes"]), {})["superseded_by"] = facts["version"]
+    touched = or_(registry.act_no.is_not(None), registry.superseded_by.is_not(None), registry.withdrawn_by.is_not(None))
+    count = len(issued)
+    for row in connection.execute(select(STATEMENT_REGISTRY).where(touched)).mappings():
+        key = (row["period"], row["bn15"], row["version"])
+        told = marks.pop(key, {})
+        if row["act_no"] is not None and key not in issued:
+            raise DataError(f"{STATEMENT_REGISTRY.name} has a row {_name(key)} {_NOBODY_TELLS}")
+        if row["act_no"] is not None:
+            told = {**issued.pop(key)[1], **told}
+        else:
+            told = {**{name: row[name] for name in row if name not in ("superseded_by", "withdrawn_by")}, **told}
+        for name, value in row.items():
+            if value != told.get(name):
+                raise DataError(
+                    f"{STATEMENT_REGISTRY.name}, row {_name(key)}: {name} is not what the links of its acts tell: "
+                    f"somebody changed the row or a link; {_PUT_RIGHT}"
+                )
+    for key in sorted(issued.keys() | marks.keys()):
+        raise DataError(
+            f"{STATEMENT_REGISTRY.name}, row {_name(key)} is not what the links of its acts tell: it is gone, or was "
+            f"changed; {_PUT_RIGHT}"
+        )
+    return count
 
 
 def _require_closed(connection: Connection, chain: Chain, issued: Set[str]) -> None:

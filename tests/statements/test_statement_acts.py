@@ -1,0 +1,351 @@
+"""Restated, withdrawn, issued late: what each act leaves, what it refuses, and what nothing can change any more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+
+from include import statement_acts
+from include.carm.calendar import Calendar
+from include.carm.errors import CarmError, DataError, Refused, UsageError
+from include.carm.period import Period
+from include.database import write_transaction
+from include.demo import fill_demo
+from include.documents import read_documents, write_pack
+from include.month_locks import lock_month_for_good
+from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
+from include.source_schema import TABLES
+from include.statement_acts import Order, issue_parked, restate, withdraw
+from include.statement_versions import reissue_pack
+from include.statements import read_statement
+from include.verify import verify
+from include.workspace import Workspace
+from tests.pipeline import hashes, new_workspace, run_month
+
+DECEMBER, JANUARY = Period.parse("2021-12"), Period.parse("2022-01")
+ACCOUNTS = TABLES["accounts"]
+ORDER = Order.of(
+    "the name was recorded wrongly", "le nom avait été mal consigné", date(2022, 2, 1), "clerk", "manual restate"
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A demo world with two live months, made once."""
+    ws = new_workspace(tmp_path_factory.mktemp("acts") / "data")
+    fill_demo(ws.source, accounts=120, months=51, seed=7, last_period=str(JANUARY))
+    run_month(ws, str(DECEMBER), effects="live", run_id="manual december")
+    _overlap(ws, _in_debt(ws))
+    run_month(ws, str(JANUARY), effects="live", run_id="manual january")
+    return ws
+
+
+def _in_debt(ws: Workspace) -> str:
+    rows = pq.read_table(ws.lake().file("statements", DECEMBER)).to_pylist()
+    return next(row["bn15"] for row in reversed(rows) if row["closing_cents"] > 0)
+
+
+def _overlap(ws: Workspace, bn15: str) -> None:
+    """A second version of the account that holds on the same days: nobody can tell which one is right."""
+    with write_transaction(ws.source) as connection:
+        current = select(ACCOUNTS).where(ACCOUNTS.c.bn15 == bn15, ACCOUNTS.c.valid_to.is_(None))
+        row = dict(connection.execute(current).mappings().one())
+        connection.execute(insert(ACCOUNTS).values({**row, "valid_from": row["valid_from"] + timedelta(days=1)}))
+
+
+def _mend(ws: Workspace, bn15: str) -> None:
+    with write_transaction(ws.source) as connection:
+        newest = select(func.max(ACCOUNTS.c.valid_from)).where(ACCOUNTS.c.bn15 == bn15).scalar_subquery()
+        connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.bn15 == bn15, ACCOUNTS.c.valid_from == newest))
+
+
+def _parked(ws: Workspace) -> str:
+    (row,) = pq.read_table(ws.lake().file("parked", JANUARY)).to_pylist()
+    return str(row["bn15"])
+
+
+@pytest.fixture
+def ws(made: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+    shutil.copytree(made.data, tmp_path / "data")
+    yield Workspace.open(tmp_path / "data")
+
+
+def statement_accounts(ws: Workspace, period: Period) -> list[str]:
+    rows = pq.read_table(ws.lake().file("statements", period), columns=["bn15", "line_count", "language"])
+    return [row["bn15"] for row in rows.to_pylist() if row["line_count"] and row["language"] == "en"]
+
+
+def rename(ws: Workspace, bn15: str, **values: Any) -> None:
+    """The register is put right, in every version of the account."""
+    with write_transaction(ws.source) as connection:
+        connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.bn15 == bn15).values(values))
+
+
+def registry(ws: Workspace, period: Period, bn15: str) -> list[Any]:
+    where = (STATEMENT_REGISTRY.c.period == str(period)) & (STATEMENT_REGISTRY.c.bn15 == bn15)
+    with ws.operations.connect() as connection:
+        return list(connection.execute(select(STATEMENT_REGISTRY).where(where).order_by(STATEMENT_REGISTRY.c.version)))
+
+
+def later(ws: Workspace, period: Period, day: date) -> Workspace:
+    """The same place with another due date of a month, as the dated table would give it."""
+
+    class Deferred(Calendar):
+        def due_on(self, asked: Period) -> date:
+            return day if asked == period else super().due_on(asked)
+
+    return replace(ws, calendar=Deferred(**vars(ws.calendar)))
+
+
+@pytest.mark.parametrize("period", [DECEMBER, JANUARY])
+def test_a_restatement_is_a_further_version_that_says_what_changed_and_leaves_the_first_as_it_was(
+    ws: Workspace, period: Period
+) -> None:
+    bn15 = statement_accounts(ws, period)[0]
+    first = {format: read_statement(ws, period, bn15, format) for format in ("html", "csv", "json")}
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.", language="fr")
+
+    outcome = restate(ws, period, bn15, ORDER)
+
+    assert outcome == {
+        "act_no": 1,
+        "act": "restate",
+        "period": str(period),
+        "bn15": bn15,
+        "version": 2,
+        "changed": ["legal_name", "language"],
+    }
+    one, two = registry(ws, period, bn15)
+    assert (one.superseded_by, two.superseded_by, two.act_no) == (2, None, 1)
+    assert {format: read_statement(ws, period, bn15, format, version=1) for format in first} == first
+    page = read_statement(ws, period, bn15).decode()
+    assert "Put Right Imports Ltd." in page
+    assert 'lang="fr"' in page
+    assert "rectifié, version 2" in page
+    assert f"Il remplace la version 1, émise le {ws.calendar.issued_on(period)}" in page
+    assert "nom du titulaire du compte, langue" in page
+    assert "le nom avait été mal consigné" in page
+    before, after = json.loads(first["json"]), json.loads(read_statement(ws, period, bn15, "json"))
+    assert {name for name in before if before[name] != after[name]} == {"version", "legal_name", "language"}
+    assert read_statement(ws, period, bn15, "pdf").startswith(b"%PDF")
+    assert hashlib.sha256(read_statement(ws, period, bn15)).hexdigest() == two.document_sha256
+    facts = verify(ws)
+    assert facts["records"]["carm_statement_acts"] == 1
+
+
+def test_a_second_restatement_replaces_the_first_and_every_version_stays_to_be_read(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    for number, name in enumerate(("Second Ltd.", "Third Ltd."), start=2):
+        rename(ws, bn15, legal_name=name)
+        assert restate(ws, DECEMBER, bn15, ORDER)["version"] == number
+
+    assert [row.superseded_by for row in registry(ws, DECEMBER, bn15)] == [2, 3, None]
+    names = [json.loads(read_statement(ws, DECEMBER, bn15, "json", version=n))["legal_name"] for n in (1, 2, 3)]
+    assert names[1:] == ["Second Ltd.", "Third Ltd."]
+    assert b"It replaces version 2, issued on 2022-02-01" in read_statement(ws, DECEMBER, bn15)
+    versions = pq.read_table(ws.lake().file("statement_versions", DECEMBER), partitioning=None).to_pylist()
+    assert [(row["version"], row["act_no"]) for row in versions] == [(2, 1), (3, 2)]
+    assert [row["closing_cents"] for row in versions] == [versions[0]["closing_cents"]] * 2
+    with pytest.raises(DataError, match="has no version 4: there are 1 to 3"):
+        read_statement(ws, DECEMBER, bn15, version=4)
+    verify(ws)
+
+
+def test_a_deferred_due_date_is_restated_with_all_that_hangs_on_it(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    deferred = later(ws, DECEMBER, date(2022, 1, 7))
+
+    assert restate(deferred, DECEMBER, bn15, ORDER)["changed"] == ["due_on"]
+
+    page = read_statement(ws, DECEMBER, bn15).decode()
+    assert "<dd>2022-01-07</dd>" in page
+
+
+def test_what_the_source_says_today_of_money_does_not_come_into_a_restatement(ws: Workspace) -> None:
+    """A posting that is edited belongs to the open month: the extract of an issued one is for ever."""
+    bn15 = statement_accounts(ws, JANUARY)[0]
+    transactions = TABLES["transactions"]
+    with write_transaction(ws.source) as connection:
+        edited = update(transactions).where(transactions.c.bn15 == bn15)
+        connection.execute(edited.values(amount_cents=transactions.c.amount_cents + 100))
+
+    with pytest.raises(Refused, match="nothing of the statement of"):
+        restate(ws, JANUARY, bn15, ORDER)
+    assert len(registry(ws, JANUARY, bn15)) == 1
+
+
+def test_the_last_issued_month_is_restated_with_what_the_tables_make_of_it_now(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pq.read_table(ws.lake().file("statements", JANUARY)).to_pylist()
+    overdue = next(row["bn15"] for row in rows if (row["calculated_interest_cents"] or 0) > 0)
+    before = json.loads(read_statement(ws, JANUARY, overdue, "json"))
+    # The demo world's invented rates are not to be had any more.
+    monkeypatch.setattr("include.statements.demo_world", lambda engine: None)
+
+    assert restate(ws, JANUARY, overdue, ORDER)["changed"] == ["interest"]
+
+    after = json.loads(read_statement(ws, JANUARY, overdue, "json"))
+    assert after["calculated_interest_cents"] is None
+    assert after["missing_rate_quarter"]
+    money = ("opening_cents", "debits_cents", "credits_cents", "closing_cents", "total_payable_cents", "lines")
+    assert {name: after[name] for name in money} == {name: before[name] for name in money}
+    # Of an older month what the tables say today is not asked.
+    older = next(
+        row["bn15"]
+        for row in pq.read_table(ws.lake().file("statements", DECEMBER)).to_pylist()
+        if (row["calculated_interest_cents"] or 0) > 0
+    )
+    with pytest.raises(Refused, match="nothing of the statement"):
+        restate(ws, DECEMBER, older, ORDER)
+    verify(ws)
+
+
+def test_the_next_month_opens_with_the_balance_that_was_restated(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, JANUARY)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    restate(ws, JANUARY, bn15, ORDER)
+    again = run_month(ws, str(JANUARY), effects="live", run_id="manual again")
+    assert again["result"] == "unchanged"
+    assert b"Put Right Imports Ltd." in read_statement(ws, JANUARY, bn15)
+    verify(ws)
+
+
+def test_a_withdrawn_statement_is_shown_only_to_who_asks_for_it(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    issued = read_statement(ws, DECEMBER, bn15)
+
+    assert withdraw(ws, DECEMBER, bn15, ORDER)["version"] == 1
+
+    with pytest.raises(Refused, match=f"version 1 of the statement of {bn15} for 2021-12 was withdrawn on 2022-02-01"):
+        read_statement(ws, DECEMBER, bn15)
+    assert read_statement(ws, DECEMBER, bn15, version=1) == issued
+    with pytest.raises(Refused, match="is withdrawn already"):
+        withdraw(ws, DECEMBER, bn15, ORDER)
+    verify(ws)
+    # What was withdrawn may be issued anew, rightly.
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    assert restate(ws, DECEMBER, bn15, ORDER)["version"] == 2
+    assert b"Put Right Imports Ltd." in read_statement(ws, DECEMBER, bn15)
+    verify(ws)
+
+
+def test_what_cannot_be_is_refused_and_leaves_nothing(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    before = hashes(ws.data / "documents") | hashes(ws.data / "lake")
+    early = replace(ORDER, acted_on=date(2021, 12, 24))
+    late = replace(ORDER, acted_on=date(2122, 2, 1))
+    refusals: list[tuple[type[CarmError], str, Any]] = [
+        (UsageError, "is before 2021-12-25", lambda: restate(ws, DECEMBER, bn15, early)),
+        (UsageError, "lies beyond", lambda: withdraw(ws, DECEMBER, bn15, late)),
+        (UsageError, "is not a BN15", lambda: restate(ws, DECEMBER, "123456789RM0001", ORDER)),
+        (DataError, "has no statement", lambda: restate(ws, DECEMBER, "000000018RM0099", ORDER)),
+        (Refused, "is not issued", lambda: restate(ws, JANUARY.next(), bn15, ORDER)),
+        (Refused, "is not parked", lambda: issue_parked(ws, DECEMBER, bn15, ORDER)),
+    ]
+    for error, message, act in refusals:
+        with pytest.raises(error, match=message):
+            act()
+    for words in ("", " ", "a\x1b[31m", "x" * 501):
+        with pytest.raises(UsageError):
+            Order.of(words, "pourquoi", ORDER.acted_on, "clerk", "run")
+        with pytest.raises(UsageError):
+            Order.of("why", words, ORDER.acted_on, "clerk", "run")
+
+    assert hashes(ws.data / "documents") | hashes(ws.data / "lake") == before
+    with ws.operations.connect() as connection:
+        assert connection.execute(select(STATEMENT_ACTS)).all() == []
+
+
+def test_nothing_of_a_locked_month_is_restated_withdrawn_or_issued(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    assert lock_month_for_good(ws, DECEMBER, reason="the books are closed", recorded_by="clerk")["is_new"]
+    assert not lock_month_for_good(ws, DECEMBER, reason="again", recorded_by="clerk")["is_new"]
+
+    for act in (restate, withdraw, issue_parked):
+        with pytest.raises(Refused, match="2021-12 is locked"):
+            act(ws, DECEMBER, bn15, ORDER)
+    # The other months are free.
+    assert restate(ws, JANUARY, bn15, ORDER)["version"] == 2
+    verify(ws)
+
+
+def test_who_dies_between_the_pack_and_the_record_leaves_nothing_that_counts(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    first = read_statement(ws, DECEMBER, bn15)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statement_acts, "append_link", die)
+        with pytest.raises(KeyboardInterrupt):
+            restate(ws, DECEMBER, bn15, ORDER)
+    assert read_statement(ws, DECEMBER, bn15) == first
+    verify(ws)
+    assert restate(ws, DECEMBER, bn15, ORDER)["act_no"] == 1
+    verify(ws)
+
+
+@pytest.mark.parametrize("format", ["html", "csv", "json", "pdf"])
+def test_a_document_that_an_act_issued_cannot_be_exchanged(ws: Workspace, format: str) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    restate(ws, DECEMBER, bn15, ORDER)
+    pack = reissue_pack(ws, DECEMBER, 1)
+    name = f"{bn15}.{format}"
+    forged = [
+        (member, content.replace(b"Put Right", b"Put Wrong") + b" x" if member == name else content)
+        for member, content in read_documents(pack)
+    ]
+    write_pack(pack, forged)
+
+    with pytest.raises(DataError, match="is not version 2 as it was issued"):
+        read_statement(ws, DECEMBER, bn15, format)
+    with pytest.raises(DataError, match="is not version 2 as it was issued"):
+        verify(ws)
+
+
+def test_a_parked_account_gets_its_statement_late_once_the_register_is_right(ws: Workspace) -> None:
+    bn15 = _parked(ws)
+    with pytest.raises(DataError, match="it is parked"):
+        read_statement(ws, JANUARY, bn15)
+    with pytest.raises(DataError, match="the register has no version of account"):
+        issue_parked(ws, JANUARY, bn15, ORDER)
+    for act in (restate, withdraw):
+        with pytest.raises(DataError, match="it is parked"):
+            act(ws, JANUARY, bn15, ORDER)
+    _mend(ws, bn15)
+    closing = json.loads(read_statement(ws, DECEMBER, bn15, "json"))["closing_cents"]
+
+    assert issue_parked(ws, JANUARY, bn15, ORDER)["version"] == 1
+
+    issued = json.loads(read_statement(ws, JANUARY, bn15, "json"))
+    assert issued["opening_cents"] == closing
+    assert issued["reissue"]["replaces"] is None
+    page = read_statement(ws, JANUARY, bn15).decode()
+    assert "late" in page or "retard" in page
+    with pytest.raises(Refused, match="was issued already"):
+        issue_parked(ws, JANUARY, bn15, ORDER)
+    # The month itself comes out as it was issued.
+    assert run_month(ws, str(JANUARY), effects="live", run_id="manual again")["result"] == "unchanged"
+    verify(ws)
+    # What was issued late can be restated as any other.
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    assert restate(ws, JANUARY, bn15, ORDER)["version"] == 2
+    verify(ws)
