@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from include.airflow_records import AirflowRecords
     from include.airflow_settings import ConnectionSettings
+    from include.statement_acts import Order
     from include.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
@@ -216,6 +217,21 @@ def reinstatement_of(context: Context) -> dict[str, Any]:
         "recorded_by": starter_of(context),
         "run_id": context["dag_run"].run_id,
     }
+
+
+def statement_act_of(context: Context) -> tuple[str, Period, str, Order]:
+    """Which act about which statement was filled in, and the order: why, when, and who filled it in."""
+    from include.statement_acts import Order
+
+    params = context["params"]
+    order = Order.of(
+        params["reason_en"],
+        params["reason_fr"],
+        date.fromisoformat(params["acted_on"]),
+        starter_of(context),
+        context["dag_run"].run_id,
+    )
+    return params["act"], Period.parse(params["period"]), params["bn15"], order
 
 
 def plan_form(plan_hash: str) -> str:

@@ -35,8 +35,10 @@ SUBSCRIBER_ENTRIES = pa.schema(
 """``row_hash`` is the one under which quarantine knows a refused row."""
 
 
-def account_addresses(ws: Workspace, period: Period) -> pa.Table:
-    """The addresses of the account versions valid on the period's last day, as ``ACCOUNT_ADDRESSES``.
+def account_addresses(ws: Workspace, period: Period, *, bn15: str | None = None) -> pa.Table:
+    """The addresses of the account versions (of one account: ``bn15``) valid on the period's last day.
+
+    The columns are those of ``ACCOUNT_ADDRESSES``.
 
     At most one row a version: identical copies give one, and a version whose copies name different addresses has none,
     for nobody can tell which is right. Raises ``DataError`` when the table or a column is missing.
@@ -46,7 +48,8 @@ def account_addresses(ws: Workspace, period: Period) -> pa.Table:
         return pc.invert(pc.or_(versions["copies_differ"], versions["is_surplus_copy"]))
 
     asked = ("bn15", "valid_from", "valid_to", "email")
-    return _read_staged(ws, ACCOUNTS, asked, {"as_of": ws.calendar.as_of(period)}, is_one_of_a_kind, ACCOUNT_ADDRESSES)
+    as_of = {"as_of": ws.calendar.as_of(period)}
+    return _read_staged(ws, ACCOUNTS, asked, as_of, is_one_of_a_kind, ACCOUNT_ADDRESSES, bn15)
 
 
 def subscriber_entries(ws: Workspace) -> pa.Table:
@@ -69,10 +72,11 @@ def _read_staged(
     parameters: dict[str, Any],
     is_kept: Callable[[pa.RecordBatch], pa.BooleanArray],
     schema: pa.Schema,
+    bn15: str | None = None,
 ) -> pa.Table:
     """The rows of a feed read as the gate reads them, from no more than the columns ``asked``, as ``schema``."""
     with source_snapshot(ws) as connection:
-        texts = read_texts(connection, feed, asked)
+        texts = read_texts(connection, feed, asked, bn15=bn15)
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         staged = engine.run(con, f"stage_{feed.name}", {f"raw_{feed.name}": texts}, parameters)
         # Batch by batch, because a staged row has many more columns than are wanted here.

@@ -34,7 +34,7 @@ from include.carm.contacts import Contacts, ReinstatementContact
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
-KINDS = ("statement", "closure", "conversion", "webinar")
+KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar")
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -110,7 +110,10 @@ class Message:
 
 @dataclass(frozen=True)
 class StatementNotice:
-    """A statement is ready in the portal. There is no place for an amount here, on purpose."""
+    """A statement is ready in the portal. There is no place for an amount here, on purpose.
+
+    A version that was issued after its month has the day of this notice, ``written_on``, and why by language.
+    """
 
     bn15: str
     legal_name: str
@@ -119,6 +122,22 @@ class StatementNotice:
     period_end: date
     due_on: date
     version: int
+    written_on: date | None = None
+    reason: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawalNotice:
+    """A version of a statement was issued wrongly; ``reason`` says why by language."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    period_start: date
+    period_end: date
+    version: int
+    written_on: date
+    reason: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -192,9 +211,15 @@ class WebinarNotice:
     unsubscribe_url: str | None = None
 
 
-Notice = StatementNotice | ClosureNotice | ConversionNotice | WebinarNotice
+Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice
 _KIND_OF: Mapping[type, str] = MappingProxyType(
-    {StatementNotice: "statement", ClosureNotice: "closure", ConversionNotice: "conversion", WebinarNotice: "webinar"}
+    {
+        StatementNotice: "statement",
+        WithdrawalNotice: "withdrawal",
+        ClosureNotice: "closure",
+        ConversionNotice: "conversion",
+        WebinarNotice: "webinar",
+    }
 )
 
 

@@ -1,8 +1,9 @@
 """The notices of a statement month: who is told what, in which language, rendered and packed. Nothing is sent here.
 
-Two Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (statement,
-closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar); both have the same columns, and each
-replaces only the packs of its own kinds in ``documents/notices/period=P/``.
+Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (statement,
+closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar), an act about an issued statement the
+dataset ``reissue_notices`` (``include.statement_act_notices``). They have the same columns, and each replaces only its
+own packs in ``documents/notices/period=P/``.
 
 An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
 error. Only who passed validation is written to: addresses join to the accounts of the lake, and the entries of the
@@ -17,7 +18,7 @@ import hmac
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from functools import cache
@@ -66,6 +67,9 @@ Row = Mapping[str, Any]
 ACCOUNT_KINDS = ("statement", "closure", "conversion")
 WEBINAR_KINDS = ("webinar",)
 
+PACKS_OF = {"notices": ACCOUNT_KINDS, "webinar_notices": WEBINAR_KINDS, "reissue_notices": ("reissue",)}
+"""Under which names the packs of each dataset begin: its kinds, but for the notices of acts."""
+
 NOTICES = pa.schema(
     [
         ("message_key", pa.string()),
@@ -76,7 +80,7 @@ NOTICES = pa.schema(
         ("body_sha256", pa.string()),
     ]
 )
-"""Columns of ``notices`` and ``webinar_notices``. ``body_sha256`` is taken over the text followed by the HTML."""
+"""Columns of every dataset of notices. ``body_sha256`` is taken over the text followed by the HTML."""
 
 ACCOUNT_CHANGES = pa.schema(
     [
@@ -143,7 +147,7 @@ def publish_notices(
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     is_live = month["effects"] == "live"
-    hash_key = _checked_key(recipient_hash_key)
+    hash_key = checked_key(recipient_hash_key)
     if account_changes is None:
         account_changes = applied_changes(ws, period) if is_live else ACCOUNT_CHANGES.empty_table()
     relations: dict[str, engine.Relation] = {
@@ -162,14 +166,15 @@ def publish_notices(
         "closure": lambda row: f"{row['bn15']}/{effective_on}",
         "conversion": lambda row: f"{row['bn15']}/{effective_on}/{row['new_program_type']}",
     }
-    reachable, unreachable = _sort_out(recipients, hash_key, lambda row: subjects[row["kind"]](row))
+    reachable, unreachable = sort_out(recipients, hash_key, lambda row: subjects[row["kind"]](row))
     contacts = Contacts.load()
     pages = NoticePages(contacts)
 
     def render(row: Row) -> Message:
         return pages.render(_account_notice(row, period, ws.calendar, contacts), row["language"])
 
-    return _publish(ws, month, "notices", ACCOUNT_KINDS, reachable, unreachable, render, lists_unreachable=True)
+    packs = {kind: kind for kind in ACCOUNT_KINDS}
+    return publish_messages(ws, month, "notices", packs, reachable, unreachable, render, lists_unreachable=True)
 
 
 def publish_webinar_notices(
@@ -187,7 +192,7 @@ def publish_webinar_notices(
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     issued_on, coming = ws.calendar.issued_on(period), period.next()
-    hash_key = _checked_key(recipient_hash_key)
+    hash_key = checked_key(recipient_hash_key)
     relations: dict[str, engine.Relation] = {
         "webinars": [lake.file("webinars", period)],
         "quarantine": [lake.file("quarantine", period)],
@@ -197,7 +202,7 @@ def publish_webinar_notices(
         sessions, states = _read_sessions(con, relations, coming)
         people = engine.run_table(con, "derive_webinar_notice_recipients", relations, {"issued_on": issued_on})
 
-    reachable, unreachable = _sort_out(people, hash_key, lambda _row: f"webinars/{coming}")
+    reachable, unreachable = sort_out(people, hash_key, lambda _row: f"webinars/{coming}")
     offered = {language: sessions_for(language, sessions) for language in LANGUAGES}
     invited = reachable.filter(
         pa.array([bool(offered[language.as_py()]) for language in reachable["language"]], pa.bool_())
@@ -215,7 +220,8 @@ def publish_webinar_notices(
     def render(row: Row) -> Message:
         return page_for(row["language"], row["subscribed_on"])
 
-    outcome = _publish(ws, month, "webinar_notices", WEBINAR_KINDS, invited, unreachable, render)
+    packs = {kind: kind for kind in WEBINAR_KINDS}
+    outcome = publish_messages(ws, month, "webinar_notices", packs, invited, unreachable, render)
     return {**outcome, "sessions": states, "without_session": reachable.num_rows - invited.num_rows}
 
 
@@ -226,12 +232,12 @@ def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) ->
     """
     notices = 0
     lake = ws.lake(area)
-    for dataset, kinds in (("notices", ACCOUNT_KINDS), ("webinar_notices", WEBINAR_KINDS)):
+    for dataset, packs in PACKS_OF.items():
         for period in lake.own_periods(dataset, up_to):
             rows = pq.read_table(lake.file(dataset, period), columns=["message_key", "body_sha256"])
             told = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
             folder = ws.documents(area) / "notices" / f"period={period}"
-            for pack in sorted(path for kind in kinds for path in folder.glob(f"{kind}-*.zip")):
+            for pack in sorted(path for name in packs for path in folder.glob(f"{name}-*.zip")):
                 documents = dict(read_documents(pack))
                 for key in sorted({name.partition(".")[0] for name in documents}):
                     body = documents.get(f"{key}.txt", b"") + documents.get(f"{key}.html", b"")
@@ -262,7 +268,8 @@ def calendar_month(month: Period) -> tuple[datetime, datetime]:
     return first.astimezone(UTC), datetime(following.year, following.month, 1, tzinfo=EASTERN).astimezone(UTC)
 
 
-def _checked_key(hash_key: bytes | str) -> bytes:
+def checked_key(hash_key: bytes | str) -> bytes:
+    """The key that hashes recipients; raises ``UsageError`` for one that is too short."""
     key = hash_key.encode() if isinstance(hash_key, str) else hash_key
     if len(key) < LEAST_KEY_BYTES:
         raise UsageError(
@@ -278,7 +285,7 @@ def _rows(table: pa.Table) -> Iterator[Row]:
         yield from table.slice(start, 4_096).to_pylist()
 
 
-def _sort_out(table: pa.Table, hash_key: bytes, subject_of: Callable[[Row], str]) -> tuple[pa.Table, list[Row]]:
+def sort_out(table: pa.Table, hash_key: bytes, subject_of: Callable[[Row], str]) -> tuple[pa.Table, list[Row]]:
     """Whom a message can reach, by kind and message key and without addresses; and ``kind, bn15, reason`` of the rest.
 
     ``bn15`` is empty for the distribution list, where there is nothing to name but the address itself.
@@ -352,11 +359,11 @@ def _read_sessions(
     return sessions, {state: counted[state] for state in ("offered", "cancelled", "unreadable")}
 
 
-def _publish(
+def publish_messages(
     ws: Workspace,
     month: Mapping[str, str],
     dataset: str,
-    kinds: Sequence[str],
+    packs_of: Mapping[str, str],
     reachable: pa.Table,
     unreachable: Sequence[Row],
     render: Callable[[Row], Message],
@@ -364,6 +371,8 @@ def _publish(
     lists_unreachable: bool = False,
 ) -> dict[str, Any]:
     """Render and pack all messages, then move the packs into place and seal the dataset, and count.
+
+    ``packs_of`` gives for each kind of message the name under which its packs begin.
 
     Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
     the packs and the seal is completed by the next.
@@ -380,11 +389,11 @@ def _publish(
     with _plain_disk_errors(period):
         rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        for kind in sorted(kinds):
+        for kind, name in sorted(packs_of.items()):
             messages = reachable.filter(pc.equal(reachable["kind"], kind))
             for number, start in enumerate(range(0, messages.num_rows, MESSAGES_PER_PACK), start=1):
                 pack = messages.slice(start, MESSAGES_PER_PACK)
-                write_pack(staging / f"{kind}-{number:04d}.zip", _documents(pack, render, written))
+                write_pack(staging / f"{name}-{number:04d}.zip", _documents(pack, render, written))
         packs = {path.name for path in staging.iterdir()}
         if lists_unreachable:
             _write_unreachable(staging / "unreachable.csv", unreachable)
@@ -392,7 +401,9 @@ def _publish(
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         # A run before this one may have had more messages, and so more packs.
-        for path in (path for kind in kinds for path in folder.glob(f"{kind}-*.zip") if path.name not in packs):
+        for path in (path for name in packs_of.values() for path in folder.glob(f"{name}-*.zip")):
+            if path.name in packs:
+                continue
             path.unlink()
         rmtree(staging)
     table = pa.Table.from_pylist(written, NOTICES)
@@ -404,8 +415,8 @@ def _publish(
             tell_notices(connection, dataset, period, seal.sha256)
     return {
         "notices": len(written),
-        "by_kind": _count(kinds, written, "language"),
-        "unreachable": _count(kinds, unreachable, "reason"),
+        "by_kind": _count(packs_of, written, "language"),
+        "unreachable": _count(packs_of, unreachable, "reason"),
         "packs": len(packs),
         "sha256": seal.sha256,
     }
@@ -424,7 +435,7 @@ def _documents(
         yield f"{key}.txt", message.text
 
 
-def _count(kinds: Sequence[str], rows: Sequence[Row], by: str) -> dict[str, dict[str, int]]:
+def _count(kinds: Iterable[str], rows: Sequence[Row], by: str) -> dict[str, dict[str, int]]:
     counted = {kind: Counter(row[by] for row in rows if row["kind"] == kind) for kind in kinds}
     return {kind: dict(sorted(counts.items())) for kind, counts in counted.items()}
 

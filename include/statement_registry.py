@@ -122,7 +122,7 @@ def issue_facts(connection: Connection, period: str, *, of_earlier_release: bool
     return facts
 
 
-NOTICE_DATASETS = ("notices", "webinar_notices")
+NOTICE_DATASETS = ("notices", "webinar_notices", "reissue_notices")
 """Of an issued month these alone may be published anew: when its plan is applied late, or by a Dag of their own."""
 
 

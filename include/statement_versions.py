@@ -33,15 +33,10 @@ class StatementVersion:
 
 
 def versions_of(connection: Connection, period: Period, bn15: str) -> list[Row[Any]]:
-    """The registry's rows of a statement, the first version first, each with the day of the act that issued it."""
+    """The registry's rows of a statement, the first version first."""
     registry = STATEMENT_REGISTRY.c
-    query = (
-        select(STATEMENT_REGISTRY, STATEMENT_ACTS.c.acted_on)
-        .outerjoin_from(STATEMENT_REGISTRY, STATEMENT_ACTS, registry.act_no == STATEMENT_ACTS.c.act_no)
-        .where(registry.period == str(period), registry.bn15 == bn15)
-        .order_by(registry.version)
-    )
-    return list(connection.execute(query))
+    query = select(STATEMENT_REGISTRY).where(registry.period == str(period), registry.bn15 == bn15)
+    return list(connection.execute(query.order_by(registry.version)))
 
 
 def find_version(ws: Workspace, period: Period, bn15: str, version: int | None = None) -> Row[Any] | None:
@@ -78,16 +73,21 @@ def current_version(ws: Workspace, period: Period, bn15: str) -> StatementVersio
 
 
 def read_version(ws: Workspace, period: Period, row: Row[Any]) -> StatementVersion:
-    """The version that a row of the registry is about, its object read from where it was issued."""
+    """The version that a row of the registry is about, its object read from where it was issued.
+
+    Raises ``DataError`` where the pack of an act does not hold it any more.
+    """
     from include.statements import read_issued_object
 
     if row.act_no is None:
         statement = read_issued_object(ws, period, row.bn15)
         return StatementVersion(statement, row.version, statement.head.issued_on, None, row.withdrawn_by)
     content = read_reissued(ws, period, row.act_no, f"{row.bn15}.json")
-    return StatementVersion(
-        read_json(content or b"null"), row.version, row.acted_on.isoformat(), row.act_no, row.withdrawn_by
-    )
+    if content is None or hash_of(content, "json") != row.object_sha256:
+        raise wrong_reissue(ws, row, "json")
+    statement = read_json(content)
+    assert statement.reissue is not None
+    return StatementVersion(statement, row.version, statement.reissue.issued_on, row.act_no, row.withdrawn_by)
 
 
 def reissue_pack(ws: Workspace, period: Period, act_no: int) -> Path:

@@ -45,7 +45,7 @@ from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
 from include.statement_pdf import TYPESETTER_VERSION, StatementPdfs
 from include.statement_registry import HASHES, Issue, is_issued, issued_otherwise, record_issue, refuse_difference
-from include.statement_versions import find_version, hash_of, read_reissued, wrong_reissue
+from include.statement_versions import find_version, hash_of, read_reissued, read_version, wrong_reissue
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -472,6 +472,26 @@ def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
         yield from zip(*columns, strict=True)
 
 
+def read_again(ws: Workspace, period: Period, rows: Sequence[Row[Any]]) -> Iterator[tuple[Row[Any], dict[str, bytes]]]:
+    """Render issued versions again, each with its row of the registry: by format, HTML and CSV, and PDF if it had one.
+
+    The rows of the month come first, in the order of accounts.
+    """
+    wording = _wording(ws, period)
+    pages, pdfs = StatementPages(*wording), StatementPdfs(*wording)
+    of_month = {row.bn15: row for row in rows if row.act_no is None}
+    for statement in _read_statements(ws.lake(), period, 0, len(of_month)):
+        row = of_month[statement.head.bn15]
+        documents = {"html": pages.render(statement), "csv": render_csv(statement)}
+        if row.pdf_sha256 is not None:
+            documents["pdf"] = pdfs.render(statement)
+        yield row, documents
+    for row in rows:
+        if row.act_no is not None:
+            members = dict(render_reissue(ws, read_version(ws, period, row).statement))
+            yield row, {format: members[f"{row.bn15}.{format}"] for format in ("html", "csv", "pdf")}
+
+
 def versions_now() -> dict[str, str]:
     """What documents are made with at this moment, as the registry keeps it."""
     return {
@@ -627,7 +647,7 @@ def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Tab
     if missing or documents.num_rows != statements.num_rows:
         raise DataError(
             f"{missing:,} statements of {period} have no document, and documents of {documents.num_rows:,} were "
-            f"rendered where there are {statements.num_rows:,} statements: clear the rendering of all shards and run it "
-            "again"
+            f"rendered where there are {statements.num_rows:,} statements: clear the rendering of all shards, and run "
+            "it again"
         )
     return statements

@@ -51,13 +51,24 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow:
 )
 @click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
 @click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
+@click.option(
+    "--version", type=click.IntRange(min=1), help="A version of an issued month  [default: the one that stands]"
+)
 @in_workspace
 def statement(
-    ws: Workspace, as_json: bool, bn15: str, period: str | None, format_: str, output: Path | None, shadow: bool
+    ws: Workspace,
+    as_json: bool,
+    bn15: str,
+    period: str | None,
+    format_: str,
+    output: Path | None,
+    shadow: bool,
+    version: int | None,
 ) -> None:
-    """Print the Statement of Account of account BN15, as it was rendered for the month.
+    """Print the Statement of Account of account BN15, as it was issued or rendered for the month.
 
-    A PDF is made when it is asked for, unless the policy has them made for all.
+    A PDF is made when it is asked for, unless the policy has them made for all. Of a restated statement the version
+    that stands is shown; `carm versions` lists all.
     """
     from include.carm.period import Period
     from include.statements import newest_statements, read_statement, write_private
@@ -66,12 +77,56 @@ def statement(
         raise UsageError("a PDF is no text for a terminal: write it to a file with --output FILE")
     area = "shadow" if shadow else "lake"
     month = Period.parse(period) if period else newest_statements(ws, area)
-    content = read_statement(ws, month, bn15, "json" if as_json else format_, area)
+    content = read_statement(ws, month, bn15, "json" if as_json else format_, area, version)
     if output is None:
         click.echo(content, nl=False)
     else:
         write_private(output, content)
         click.echo(f"written: {output}", err=True)
+
+
+@carm.command("versions")
+@click.argument("bn15")
+@click.option("--period", metavar="YYYY-MM", help="The month  [default: every issued month]")
+@in_workspace
+def versions(ws: Workspace, as_json: bool, bn15: str, period: str | None) -> None:
+    """List the issued versions of the statements of account BN15: when, why, and what replaced or withdrew them."""
+    from include.carm.period import Period
+    from include.statement_history import find_history, history_lines
+
+    facts = find_history(ws, bn15, Period.parse(period) if period else None)
+    show(as_json, facts, history_lines(facts))
+
+
+@carm.group("known")
+def known() -> None:
+    """An issued month as it was known then, and as it is known now. Nothing is changed."""
+
+
+@known.command("then")
+@click.argument("period", metavar="YYYY-MM")
+@in_workspace
+def then(ws: Workspace, as_json: bool, period: str) -> None:
+    """Render the statements of a month again, and compare every byte with what was issued. Exit code 1: one differs."""
+    from include.carm.period import Period
+    from include.known import known_then, known_then_lines
+
+    facts = known_then(ws, Period.parse(period))
+    show(as_json, facts, known_then_lines(facts))
+    if facts["different"]:
+        raise click.exceptions.Exit(1)
+
+
+@known.command("now")
+@click.argument("period", metavar="YYYY-MM")
+@in_workspace
+def now(ws: Workspace, as_json: bool, period: str) -> None:
+    """List the accounts whose statement of a month would differ, with the register and the ledger as they are now."""
+    from include.carm.period import Period
+    from include.known import known_now, known_now_lines
+
+    facts = known_now(ws, Period.parse(period))
+    show(as_json, facts, known_now_lines(facts))
 
 
 @carm.command("verify")

@@ -42,6 +42,23 @@ def hold(ws: Workspace, as_json: bool, bn15: str, until: date | None, lift: bool
     show(as_json, facts, lines)
 
 
+@carm.command("lock")
+@click.argument("period", metavar="YYYY-MM")
+@by_a_person
+@in_workspace
+def lock(ws: Workspace, as_json: bool, period: str, reason: str, person: str) -> None:
+    """Lock a month whose books are closed: no restatement and no new extract until two people unlock it.
+
+    Only the Dag carm_unlock_month unlocks it, once another person approves.
+    """
+    from include.carm.period import Period
+    from include.month_locks import lock_month_for_good
+
+    facts = lock_month_for_good(ws, Period.parse(period), reason=reason, recorded_by=person)
+    state = "is locked" if facts["is_new"] else "was locked already"
+    show(as_json, facts, [f"{facts['period']} {state}, by {facts['recorded_by']}: {facts['reason']}"])
+
+
 @carm.command("review")
 @click.argument("bn15")
 @click.option(

@@ -1,4 +1,4 @@
--- Purpose: Register the statements of the month: each head with the hashes of its object and of what was rendered from it.
+-- Purpose: Register the statements of the month: each head with the hashes of its object and of its documents.
 -- Grain: one row per statement.
 -- Reads: rendered_documents, statement_heads
 -- Writes: statements

@@ -416,7 +416,10 @@ def test_a_world_whose_plan_was_applied_late_and_that_ran_again_in_shadow_is_sou
 ) -> None:
     closes = [row["subject"] for row in rows_of(made, AUDIT_CHAIN) if row["event"] == "close"]
     assert closes == [FIRST, SECOND]
-    assert [row["subject"] for row in rows_of(made, AUDIT_CHAIN) if row["event"] == "notices"] == [FIRST, FIRST, SECOND]
+    assert [row["subject"] for row in rows_of(made, AUDIT_CHAIN) if row["event"] == "notices"] == [
+        *(FIRST, FIRST, FIRST),
+        SECOND,
+    ]
     ws = copied(made, tmp_path / "again")
     run_month(ws, FIRST, effects="shadow", run_id="shadow again")
     assert verify(ws)["ok"]

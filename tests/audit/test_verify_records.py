@@ -25,7 +25,7 @@ from include.operations_plan_tables import (
     REINSTATEMENTS,
     REVIEW_DECISIONS,
 )
-from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
+from include.operations_statement_tables import ISSUED_MONTHS, MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.verify_chain import read_chain, require_head, verify_records
 from include.verify_plans import note_register
 from include.workspace import Workspace
@@ -40,6 +40,8 @@ TOLD = (
     REVIEW_DECISIONS,
     STATEMENT_REGISTRY,
     ISSUED_MONTHS,
+    STATEMENT_ACTS,
+    MONTH_LOCKS,
 )
 
 
@@ -79,6 +81,8 @@ def another(column: Column[Any], value: Any) -> Any:
     kind = column.type.python_type
     if kind is date:
         return date(2001, 1, 1) if value is None else value + timedelta(days=1)
+    if kind is bool:
+        return not value
     if kind is int:
         return 7 if value is None else value + 7
     if value is not None and value[:1] in ("{", "["):
@@ -108,6 +112,28 @@ def test_a_value_that_was_changed_is_named_by_its_table(ws: Workspace, table: Ta
     assert said is not None
     assert table.name in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("column", list(STATEMENT_REGISTRY.columns), ids=lambda column: column.name)
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_value_of_a_version_that_an_act_issued_is_named(ws: Workspace, column: Column[Any], version: int) -> None:
+    this = STATEMENT_REGISTRY.c.version == version
+    (row,) = [row for row in rows_of(ws, STATEMENT_REGISTRY) if row["version"] == version]
+    changed_to = {column: another(column, row[column.name])}
+    with changed(ws, STATEMENT_REGISTRY, update(STATEMENT_REGISTRY).where(this).values(changed_to)):
+        assert STATEMENT_REGISTRY.name in str(fault(ws))
+    with changed(ws, STATEMENT_REGISTRY, delete(STATEMENT_REGISTRY).where(this)):
+        assert STATEMENT_REGISTRY.name in str(fault(ws))
+
+
+@pytest.mark.parametrize("mark", ["superseded_by", "withdrawn_by", "act_no"])
+def test_a_mark_of_an_act_that_was_made_or_wiped_out_beside_the_program_is_named(ws: Workspace, mark: str) -> None:
+    column = STATEMENT_REGISTRY.c[mark]
+    for row in rows_of(ws, STATEMENT_REGISTRY)[:6]:
+        key = and_(*(name == row[name.name] for name in STATEMENT_REGISTRY.primary_key.columns))
+        value = 1 if row[mark] is None else None
+        with changed(ws, STATEMENT_REGISTRY, update(STATEMENT_REGISTRY).where(key).values({column: value})):
+            assert STATEMENT_REGISTRY.name in str(fault(ws))
 
 
 @pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS], ids=lambda table: table.name)

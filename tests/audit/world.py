@@ -9,18 +9,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, select, update
 
+from include.airflow_records import Answer
 from include.apply import apply_plan
 from include.approvals import record_answer, renew_makers
+from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
 from include.month import close_again
+from include.month_locks import lock_month_for_good, unlock_month
 from include.notices import publish_notices
 from include.operations_metadata import METADATA
 from include.person_records import lift_hold, record_hold, record_review
 from include.reinstate import reinstate_account, undo_plan
 from include.source_schema import TABLES
+from include.statement_act_notices import publish_act_notices
+from include.statement_acts import Order, restate, withdraw
 from include.workspace import Workspace
 from tests.pipeline import new_workspace, read, run_month
 
@@ -37,6 +42,7 @@ def make_world(folder: Path) -> Workspace:
     plan = run_month(asking, FIRST, effects="live", run_id="manual december")["plan"]
     _approve_and_apply(asking, plan["plan_hash"])
     _record(ws)
+    _act(ws)
     # A policy of its own must have a version of its own.
     staged = replace(ws.policy, closure=replace(ws.policy.closure, notice_months=1), version="staged")
     run_month(replace(ws, policy=staged), SECOND, effects="live", run_id="manual january")
@@ -70,6 +76,23 @@ def _record(ws: Workspace) -> None:
         recorded_by="clerk",
         run_id="reinstate",
     )
+
+
+def _act(ws: Workspace) -> None:
+    """A statement restated twice, one withdrawn, a notice of each, and a month that was locked and unlocked."""
+    first, second = read(ws, "statements", FIRST).sort_values("account_key").bn15.iloc[-2:]
+    period = Period.parse(FIRST)
+    order = Order.of("the name was wrong", "le nom était erroné", date(2022, 1, 10), "clerk", "manual restate")
+    for name in ("Put Right Ltd.", "Put Right Again Ltd."):
+        with write_transaction(ws.source) as connection:
+            connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.bn15 == first).values(legal_name=name))
+        restate(ws, period, first, order)
+    withdraw(ws, period, second, order)
+    publish_act_notices(ws, period, recipient_hash_key=HASH_KEY, run_id="manual restate")
+    lock_month_for_good(ws, period, reason="the books are closed", recorded_by="clerk")
+    approved = Answer(chosen="Approve", by="checker", at="2022-01-11T12:00:00Z")
+    asked = {"reason": "one more name", "asked_by": "clerk", "also_asked_by": (), "run_id": "manual unlock"}
+    unlock_month(ws, period, approved, **asked)
 
 
 def undo_second_plan(ws: Workspace, plan_hash: str) -> dict[str, Any]:

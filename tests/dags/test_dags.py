@@ -11,7 +11,7 @@ from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from tests.dags.conftest import DAGS, serialised
 
 MONTHLY = ("carm_month", "carm_webinar_notices")
-BY_HAND = ("carm_apply_plan", "carm_reinstate_account")
+BY_HAND = ("carm_apply_plan", "carm_reinstate_account", "carm_restate", "carm_unlock_month")
 DAG_IDS = (*MONTHLY, *BY_HAND)
 MAY_IMPORT_EARLY = (
     "__future__",
@@ -111,7 +111,20 @@ HASH = "0123456789abcdef" * 4
 REINSTATEMENT = {"bn15": "123456782RM0001", "reason": "still trading", "effective_on": "2022-01-10"}
 
 
-@pytest.mark.parametrize(("dag_id", "filled_in"), [(BY_HAND[0], {"plan_hash": HASH}), (BY_HAND[1], REINSTATEMENT)])
+RESTATEMENT = {
+    "act": "restate",
+    "period": "2021-12",
+    "bn15": "123456782RM0001",
+    "reason_en": "the name was wrong",
+    "reason_fr": "le nom était erroné",
+    "acted_on": "2022-01-10",
+}
+UNLOCKING = {"period": "2021-12", "reason": "a statement is to be restated"}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "filled_in"), zip(BY_HAND, ({"plan_hash": HASH}, REINSTATEMENT, RESTATEMENT, UNLOCKING), strict=True)
+)
 def test_what_is_asked_for_by_hand_is_taken(dag_bag, dag_id, filled_in):
     assert serialised(dag_bag.dags[dag_id]).params.deep_merge(filled_in).validate() == filled_in
 
@@ -134,11 +147,31 @@ def test_what_is_asked_for_by_hand_is_taken(dag_bag, dag_id, filled_in):
                 {"effective_on": None},
             )
         ),
+        *(
+            ("carm_restate", {**RESTATEMENT, **wrong})
+            for wrong in (
+                {"act": "delete"},
+                {"act": None},
+                {"period": "2021-13"},
+                {"period": None},
+                {"bn15": "123456782"},
+                {"reason_en": "no"},
+                {"reason_fr": None},
+                {"acted_on": "tomorrow"},
+            )
+        ),
+        *(("carm_unlock_month", {**UNLOCKING, **wrong}) for wrong in ({"period": "December"}, {"reason": ""})),
     ],
 )
 def test_what_is_filled_in_wrongly_is_refused(dag_bag, dag_id, wrong):
     with pytest.raises(ValueError, match="Invalid input for param"):
         serialised(dag_bag.dags[dag_id]).params.deep_merge(wrong).validate()
+
+
+def test_every_act_about_a_statement_can_be_asked_for(dag_bag):
+    from include.statement_acts import PERFORM
+
+    assert list(PERFORM) == serialised(dag_bag.dags["carm_restate"]).params.get_param("act").schema["enum"]
 
 
 @pytest.mark.parametrize("dag_id", BY_HAND)

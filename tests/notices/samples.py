@@ -19,6 +19,7 @@ from include.notice_page import (
     Session,
     StatementNotice,
     WebinarNotice,
+    WithdrawalNotice,
 )
 
 CONTACTS = Contacts.load()
@@ -38,6 +39,23 @@ def statement(**changed: Any) -> StatementNotice:
         period_end=date(2021, 12, 24),
         due_on=date(2021, 12, 31),
         version=1,
+    )
+    return replace(december, **changed)
+
+
+REASON = {"en": "the name was recorded wrongly", "fr": "le nom avait été mal consigné"}
+
+
+def withdrawal(**changed: Any) -> WithdrawalNotice:
+    december = WithdrawalNotice(
+        bn15="000000018RM0001",
+        legal_name="Example Trading Ltd.",
+        issued_on=date(2021, 12, 25),
+        period_start=date(2021, 11, 25),
+        period_end=date(2021, 12, 24),
+        version=1,
+        written_on=date(2022, 1, 10),
+        reason=REASON,
     )
     return replace(december, **changed)
 
@@ -104,7 +122,8 @@ def webinar(*sessions: Session, **changed: Any) -> WebinarNotice:
 
 SAMPLES: dict[str, Notice] = {
     "statement": statement(),
-    "statement-version-2": statement(version=2),
+    "statement-version-2": statement(version=2, written_on=date(2022, 1, 10), reason=REASON),
+    "withdrawal": withdrawal(),
     "closure": closure(),
     "conversion": conversion(),
     "conversion-to-importer": conversion(program_type="exporter", new_program_type="importer"),

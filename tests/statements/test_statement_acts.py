@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,15 +16,18 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from include import statement_acts
+from include.airflow_records import Answer
 from include.carm.calendar import Calendar
 from include.carm.errors import CarmError, DataError, Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
 from include.demo import fill_demo
 from include.documents import read_documents, write_pack
-from include.month_locks import lock_month_for_good
+from include.known import known_now, known_then
+from include.month_locks import lock_month_for_good, unlock_month
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.source_schema import TABLES
+from include.statement_act_notices import publish_act_notices
 from include.statement_acts import Order, issue_parked, restate, withdraw
 from include.statement_versions import reissue_pack
 from include.statements import read_statement
@@ -46,6 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     fill_demo(ws.source, accounts=120, months=51, seed=7, last_period=str(JANUARY))
     run_month(ws, str(DECEMBER), effects="live", run_id="manual december")
     _overlap(ws, _in_debt(ws))
+    _post_late(ws, statement_accounts(ws, DECEMBER)[4:6])
     run_month(ws, str(JANUARY), effects="live", run_id="manual january")
     return ws
 
@@ -63,6 +67,27 @@ def _overlap(ws: Workspace, bn15: str) -> None:
         connection.execute(insert(ACCOUNTS).values({**row, "valid_from": row["valid_from"] + timedelta(days=1)}))
 
 
+def _post_late(ws: Workspace, accounts: Sequence[str]) -> None:
+    """Postings of December that the source gets to know only after December was issued."""
+    transactions = TABLES["transactions"]
+    with write_transaction(ws.source) as connection:
+        rows = connection.execute(select(transactions).where(transactions.c.kind == "PMT").limit(len(accounts)))
+        late = [
+            {
+                **row,
+                "transaction_id": f"LATE{number}",
+                "transaction_number": f"1111100000000{number}",
+                "bn15": bn15,
+                "activity_on": date(2021, 12, 10),
+                "posted_on": date(2021, 12, 10),
+                "amount_cents": -5_000 - number,
+                "status": "accepted",
+            }
+            for number, (bn15, row) in enumerate(zip(accounts, rows.mappings(), strict=True))
+        ]
+        connection.execute(insert(transactions), late)
+
+
 def _mend(ws: Workspace, bn15: str) -> None:
     with write_transaction(ws.source) as connection:
         newest = select(func.max(ACCOUNTS.c.valid_from)).where(ACCOUNTS.c.bn15 == bn15).scalar_subquery()
@@ -75,9 +100,9 @@ def _parked(ws: Workspace) -> str:
 
 
 @pytest.fixture
-def ws(made: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+def ws(made: Workspace, tmp_path: Path) -> Workspace:
     shutil.copytree(made.data, tmp_path / "data")
-    yield Workspace.open(tmp_path / "data")
+    return Workspace.open(tmp_path / "data")
 
 
 def statement_accounts(ws: Workspace, period: Period) -> list[str]:
@@ -349,3 +374,151 @@ def test_a_parked_account_gets_its_statement_late_once_the_register_is_right(ws:
     rename(ws, bn15, legal_name="Put Right Imports Ltd.")
     assert restate(ws, JANUARY, bn15, ORDER)["version"] == 2
     verify(ws)
+
+
+# Locks, notices, and what is known then and now
+
+
+def answer(by: str, chosen: str = "Approve") -> Answer:
+    return Answer(chosen=chosen, by=by, at="2022-02-01T12:00:00Z")
+
+
+def test_a_month_is_unlocked_by_two_persons_and_locked_again_by_one(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    asked = {"reason": "the name is wrong", "asked_by": "clerk", "also_asked_by": ("helper",), "run_id": "unlock"}
+    with pytest.raises(Refused, match="2021-12 is not locked"):
+        unlock_month(ws, DECEMBER, answer("checker"), **asked)
+    lock_month_for_good(ws, DECEMBER, reason="the books are closed", recorded_by="clerk")
+    for given, message in (
+        (None, "nobody answered"),
+        (answer("checker", "Reject"), "checker said no"),
+        (answer("CLERK "), "asked for it, so another person"),
+        (answer("helper"), "asked for it, so another person"),
+        (answer("unknown"), "is not known"),
+    ):
+        with pytest.raises(Refused, match=message):
+            unlock_month(ws, DECEMBER, given, **asked)
+        with pytest.raises(Refused, match="is locked"):
+            restate(ws, DECEMBER, bn15, ORDER)
+
+    assert unlock_month(ws, DECEMBER, answer("checker"), **asked)["approved_by"] == "checker"
+
+    assert restate(ws, DECEMBER, bn15, ORDER)["version"] == 2
+    lock_month_for_good(ws, DECEMBER, reason="closed again", recorded_by="clerk")
+    with pytest.raises(Refused, match="closed again, by clerk"):
+        restate(ws, DECEMBER, bn15, ORDER)
+    assert verify(ws)["records"]["carm_month_locks"] == 3
+
+
+def test_a_locked_month_that_is_not_issued_is_not_extracted_and_an_issued_one_runs_in_shadow(ws: Workspace) -> None:
+    coming = JANUARY.next()
+    for period in (JANUARY, coming):
+        lock_month_for_good(ws, period, reason="closed", recorded_by="clerk")
+    with pytest.raises(Refused, match=f"{coming} is locked"):
+        run_month(ws, str(coming), effects="shadow")
+    assert run_month(ws, str(JANUARY), effects="shadow")["area"] == "shadow"
+
+
+def test_each_act_has_its_notice_without_an_amount_and_a_further_act_changes_none(ws: Workspace) -> None:
+    one, two = statement_accounts(ws, DECEMBER)[:2]
+    rename(ws, one, legal_name="Put Right Imports Ltd.", email="one@example.org")
+    rename(ws, two, email=None)
+    tell = {"recipient_hash_key": "a key for tests only, long enough", "run_id": "manual restate"}
+    restate(ws, DECEMBER, one, ORDER)
+    first = publish_act_notices(ws, DECEMBER, **tell)
+    assert (first["notices"], first["unreachable"]) == (1, {"statement": {}})
+    assert publish_act_notices(ws, DECEMBER, **tell)["sha256"] == first["sha256"]
+    folder = ws.documents() / "notices" / "period=2021-12"
+    (page, text) = [content.decode() for _, content in read_documents(folder / "reissue-0001.zip")]
+    assert "Put Right Imports Ltd." in page
+    assert "version 2" in text
+    assert "the name was recorded wrongly" in text
+    assert "$" not in text
+    before = dict(read_documents(folder / "reissue-0001.zip"))
+
+    withdraw(ws, DECEMBER, one, ORDER)
+    withdraw(ws, DECEMBER, two, ORDER)
+    second = publish_act_notices(ws, DECEMBER, **tell)
+
+    assert (second["notices"], second["unreachable"]) == (2, {"statement": {"no_address": 1}})
+    after = dict(read_documents(folder / "reissue-0001.zip"))
+    assert before.items() < after.items()
+    assert any(b"is withdrawn" in content for content in after.values())
+    verify(ws)
+    rows = pq.read_table(ws.lake().file("reissue_notices", DECEMBER)).to_pylist()
+    assert {row["kind"] for row in rows} == {"statement"}
+    assert len({row["message_key"] for row in rows}) == 2
+
+
+def test_as_known_then_every_byte_comes_out_again(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    restate(ws, DECEMBER, bn15, ORDER)
+    rename(ws, bn15, legal_name="Renamed Since Ltd.")
+    issued = ws.lake().seals("statements")[0].rows
+
+    facts = known_then(ws, DECEMBER)
+
+    assert (facts["versions"], facts["same"], facts["different"], facts["made_otherwise"]) == (
+        issued + 1,
+        issued + 1,
+        [],
+        0,
+    )
+
+
+def test_as_known_then_tells_what_other_templates_made(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    with write_transaction(ws.operations) as connection:
+        of_account = (STATEMENT_REGISTRY.c.period == str(DECEMBER)) & (STATEMENT_REGISTRY.c.bn15 == bn15)
+        connection.execute(
+            update(STATEMENT_REGISTRY).where(of_account).values(template_version="older", document_sha256="older")
+        )
+
+    facts = known_then(ws, DECEMBER)
+
+    assert facts["different"] == [[bn15, 1, "html"]]
+    assert facts["made_otherwise"] == 1
+
+
+def test_as_known_now_lists_whose_statement_would_differ_and_in_what(ws: Workspace) -> None:
+    one, two, three, four = statement_accounts(ws, DECEMBER)[:4]
+    already = {row["bn15"]: row for row in known_now(ws, DECEMBER)["accounts"]}
+    # The register has two versions of this one, and nobody can tell which is right.
+    assert already.pop(_parked(ws))["changed"] == ["off_record"]
+    assert [(row["changed"], row["later_postings"]) for row in already.values()] == [([], 1), ([], 1)]
+    later_known = set(already)
+    rename(ws, one, legal_name="Renamed Ltd.", operating_name="Trading As")
+    rename(ws, two, language=None)
+    with write_transaction(ws.source) as connection:
+        connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.bn15 == three))
+
+    found = {row["bn15"]: row["changed"] for row in known_now(ws, DECEMBER)["accounts"]}
+
+    assert found[one] == ["legal_name", "operating_name"]
+    assert found[two] == ["language"]
+    assert found[three] == ["off_record"]
+    assert (four in found) == (four in later_known)
+    # Once it is restated there is nothing to tell but what money tells.
+    restate(ws, DECEMBER, one, ORDER)
+    after = {row["bn15"]: row["changed"] for row in known_now(ws, DECEMBER)["accounts"]}
+    assert after.get(one, []) == []
+    assert (one in after) == (one in later_known)
+    everyone = later(ws, DECEMBER, date(2022, 1, 7))
+    assert len(known_now(everyone, DECEMBER)["accounts"]) >= ws.lake().seals("statements")[0].rows
+    with pytest.raises(Refused, match="is not issued"):
+        known_now(ws, JANUARY.next())
+
+
+def test_what_came_late_is_what_the_next_month_prints_as_posted_after_the_last_statement(ws: Workspace) -> None:
+    late = known_now(ws, DECEMBER)["accounts"]
+    lines = pq.read_table(ws.lake().file("statement_lines", JANUARY)).to_pylist()
+    printed: dict[str, int] = {}
+    for line in lines:
+        if line["posted_on"] <= date(2021, 12, 24) and line["amount_cents"]:
+            printed[line["bn15"]] = printed.get(line["bn15"], 0) + line["amount_cents"]
+    parked = _parked(ws)
+    told = {row["bn15"]: row["later_effect_cents"] for row in late if row["bn15"] != parked}
+    assert printed == told
+    assert printed

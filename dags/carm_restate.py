@@ -1,0 +1,110 @@
+"""### Restate, withdraw or issue late one statement of an issued month
+
+**What it does.** One act about one statement, recorded with its reason and whoever triggered this run; then the notice
+that tells the client. What was issued stays as it is, and no act moves money: a wrong amount is corrected by a posting
+in the open month.
+
+**Which act.**
+
+- `restate` issues the next version, with a box that says what changed and why. What is printed comes from the register
+  and the dated tables as they are now, so put those right first: of any month the names, the language and the due date;
+  of the last issued month also ages, calculated interest and the order of the transactions.
+- `withdraw` declares the current version wrongly issued.
+- `issue_parked` issues the first statement of an account that was parked when its month was issued.
+
+**What to fill in.** `act`, `period`, `bn15`; `reason_en` and `reason_fr`, why, as the client reads it; `acted_on`, the
+day of the new version or of the withdrawal. No names and no amounts: what is filled in stays in Airflow's records.
+
+**May I run it again, or clear a task?** Yes. An act that is done is not done twice; `perform_act` then says so, and
+fails. Clear `publish_notice` by itself until it is green.
+
+**What can go wrong, and what to do.** The failed task's log ends with one line that says it.
+
+- `perform_act`: *nothing of the statement … would change*. The register and the tables say what the statement says.
+- `perform_act`: *is locked*. Trigger `carm_unlock_month`, and let another person approve it.
+- `perform_act`: *is parked*. Use the act `issue_parked`, once what it is parked for is put right.
+- any task: *a database is locked*. It tries again by itself; then clear the task.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, task
+from run_context import DATABASE_POOL, TASK_DEFAULTS, open_workspace, recipient_hash_key, statement_act_of
+
+
+@task(pool=DATABASE_POOL)
+def perform_act(**context):
+    """Does what was asked for, and records who asked, and why."""
+    from include.statement_acts import PERFORM
+
+    act, period, bn15, order = statement_act_of(context)
+    return PERFORM[act](open_workspace(), period, bn15, order)
+
+
+@task(pool=DATABASE_POOL)
+def publish_notice(outcome, **context):
+    """Writes the notice that tells the client; it sends nothing."""
+    from include.carm.period import Period
+    from include.statement_act_notices import publish_act_notices
+
+    return publish_act_notices(
+        open_workspace(),
+        Period.parse(outcome["period"]),
+        recipient_hash_key=recipient_hash_key(),
+        run_id=context["dag_run"].run_id,
+    )
+
+
+def _reason(language: str) -> Param:
+    return Param(
+        None,
+        type="string",
+        minLength=3,
+        maxLength=500,
+        title=f"Reason in {language}",
+        description="Why, as the client reads it on the new version and in the notice. No names and no amounts.",
+    )
+
+
+with DAG(
+    dag_id="carm_restate",
+    description="Restate, withdraw or issue late one statement of an issued month",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    params={
+        "act": Param(
+            None,
+            type="string",
+            enum=["restate", "withdraw", "issue_parked"],
+            title="Act",
+            description="restate: a further version. withdraw: it was issued wrongly. issue_parked: it comes late.",
+        ),
+        "period": Param(
+            None,
+            type="string",
+            pattern="^[0-9]{4}-(0[1-9]|1[0-2])$",
+            title="Statement month",
+            description="YYYY-MM, an issued month, for example 2021-12.",
+        ),
+        "bn15": Param(
+            None,
+            type="string",
+            pattern="^[0-9]{9}RM[0-9]{4}$",
+            title="Account (BN15)",
+            description="Nine digits, RM and four digits, for example 123456782RM0001.",
+        ),
+        "reason_en": _reason("English"),
+        "reason_fr": _reason("French"),
+        "acted_on": Param(
+            None,
+            type="string",
+            format="date",
+            title="Day of the act",
+            description="YYYY-MM-DD, not before the day on which the current version was issued.",
+        ),
+    },
+    default_args=TASK_DEFAULTS,
+    tags=["carm", "restatement"],
+):
+    publish_notice(perform_act())

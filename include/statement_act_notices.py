@@ -1,0 +1,107 @@
+"""The notices of acts about issued statements: a version is ready, or one is withdrawn. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from include.addresses import account_addresses
+from include.carm.contacts import Contacts
+from include.carm.period import Period
+from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
+from include.notices import checked_key, publish_messages, sort_out
+from include.register import accounts_on_record
+from include.statement_acts import find_acts
+from include.statement_versions import read_version, versions_of
+
+if TYPE_CHECKING:
+    from include.carm.statement import StatementHead
+    from include.workspace import Workspace
+
+_ADDRESSED = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("bn15", pa.string()),
+        ("act_no", pa.int64()),
+        ("version", pa.int64()),
+        ("subject_of_notice", pa.string()),
+        ("address", pa.string()),
+        ("language", pa.string()),
+    ]
+)
+
+
+def publish_act_notices(
+    ws: Workspace, period: Period, *, recipient_hash_key: bytes | str, run_id: str
+) -> dict[str, Any]:
+    """Render a notice for each act about the statements of the month, and publish the dataset ``reissue_notices``.
+
+    It goes to the address that the account has in the month from which the act is known, in the language of its
+    version. The same acts give the same notices, so that a further act adds its own and changes none. Returns what
+    :func:`include.notices.publish_notices` returns, with the same errors.
+    """
+    hash_key = checked_key(recipient_hash_key)
+    with ws.operations.connect() as connection:
+        acts = find_acts(connection, period)
+    heads = {act["act_no"]: _head_of(ws, period, act) for act in acts}
+    rows = [_addressed(act, heads[act["act_no"]], _address_of(ws, act)) for act in acts]
+    table = pa.Table.from_pylist(rows, schema=_ADDRESSED)
+    reachable, unreachable = sort_out(table, hash_key, lambda row: row["subject_of_notice"])
+    by_number = {act["act_no"]: act for act in acts}
+    pages = NoticePages(Contacts.load())
+
+    def render(row: Mapping[str, Any]) -> Message:
+        act = by_number[row["act_no"]]
+        return pages.render(_notice(act, heads[act["act_no"]]), row["language"])
+
+    month = {"period": str(period), "effects": "live", "area": "lake", "run_id": run_id}
+    return publish_messages(ws, month, "reissue_notices", {"statement": "reissue"}, reachable, unreachable, render)
+
+
+def _head_of(ws: Workspace, period: Period, act: Mapping[str, Any]) -> StatementHead:
+    with ws.operations.connect() as connection:
+        (row,) = [one for one in versions_of(connection, period, act["bn15"]) if one.version == act["version"]]
+    return read_version(ws, period, row).statement.head
+
+
+def _address_of(ws: Workspace, act: Mapping[str, Any]) -> str | None:
+    """The address of the account on the last day of the newest month that was issued when the act was recorded."""
+    newest = Period.parse(act["known_from"]).previous()
+    versions = {
+        (row["bn15"], row["valid_from"]) for row in accounts_on_record(ws, newest, bn15=act["bn15"]).to_pylist()
+    }
+    addresses = account_addresses(ws, newest, bn15=act["bn15"]).to_pylist()
+    found = [row["email"] for row in addresses if (row["bn15"], row["valid_from"]) in versions]
+    return found[0].strip().lower() if found and found[0] else None
+
+
+def _addressed(act: Mapping[str, Any], head: StatementHead, address: str | None) -> dict[str, Any]:
+    about = f"{act['bn15']}/{act['period']}"
+    return {
+        # A notice of a version has the key that a notice of its month would have: it is the same message.
+        "kind": "statement",
+        "subject_of_notice": f"{about}/withdrawn" if act["act"] == "withdraw" else about,
+        "address": address,
+        "language": head.language,
+        **{name: act[name] for name in ("bn15", "act_no", "version")},
+    }
+
+
+def _notice(act: Mapping[str, Any], head: StatementHead) -> StatementNotice | WithdrawalNotice:
+    reason = {"en": act["reason_en"], "fr": act["reason_fr"]}
+    common: dict[str, Any] = {
+        "bn15": head.bn15,
+        "legal_name": one_line(head.legal_name),
+        "issued_on": date.fromisoformat(head.issued_on),
+        "period_start": date.fromisoformat(head.period_start),
+        "period_end": date.fromisoformat(head.period_end),
+        "version": head.version,
+        "written_on": act["acted_on"],
+        "reason": reason,
+    }
+    if act["act"] == "withdraw":
+        return WithdrawalNotice(**common)
+    return StatementNotice(**common, due_on=date.fromisoformat(head.due_on))
