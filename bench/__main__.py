@@ -15,17 +15,24 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import apply_step, decision_step, pdf_step
+from bench import apply_step, decision_step, lines_step, page_step, pdf_step
 from bench.measure import PROFILES, Measurement, Profile
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = {"decision step": decision_step.measure, "apply": apply_step.measure, "PDF": pdf_step.measure}
+BENCHMARKS = {
+    "decision step": decision_step.measure,
+    "apply": apply_step.measure,
+    "lines and balances": lines_step.measure,
+    "HTML": page_step.measure,
+    "PDF": pdf_step.measure,
+}
 
 
 def main() -> int:
     """Measure what the command line asks for; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--profile", default="small", choices=sorted(PROFILES), help="how large the data are")
+    parser.add_argument("--only", choices=BENCHMARKS, help="measure this alone, and keep what is on file of the others")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured")
     options = parser.parse_args()
     profile = PROFILES[options.profile]

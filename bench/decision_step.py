@@ -151,11 +151,11 @@ def _fill(ws: Workspace, profile: Profile) -> int:
         months.append(months[-1].previous())
     with duckdb.connect() as con:
         con.execute(ACCOUNTS, {"accounts": profile.accounts})
-        seals = [_publish(lake, con, "accounts", LAST, ACCOUNT_ROWS)]
-        seals.append(_publish(lake, con, "baseline", months[-1].previous(), BASELINE_ROWS))
+        seals = [publish(lake, con, "accounts", LAST, ACCOUNT_ROWS)]
+        seals.append(publish(lake, con, "baseline", months[-1].previous(), BASELINE_ROWS))
         for month in months:
             values = {"month": str(month), "start": ws.calendar.start(month)}
-            seals.append(_publish(lake, con, "activity", month, MONTH_ROWS, values))
+            seals.append(publish(lake, con, "activity", month, MONTH_ROWS, values))
     lake.seal(seals, run_id="bench")
     rows = [
         {
@@ -181,7 +181,7 @@ def _fill(ws: Workspace, profile: Profile) -> int:
     return sum(seal.rows for seal in seals if seal.dataset == "activity")
 
 
-def _publish(
+def publish(
     lake: Lake,
     con: duckdb.DuckDBPyConnection,
     dataset: str,

@@ -50,7 +50,7 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
     found = []
     for lines, count, target in SIZES:
         # A number of its own for each: a statement that comes twice would be known to the compiler.
-        statements = (_statement(number, lines) for number in range(1, 1_000_000))
+        statements = (sample_statement(number, lines) for number in range(1, 1_000_000))
 
         def ours(count: int = count, statements: Iterator[Statement] = statements) -> None:
             for statement in islice(statements, count):
@@ -58,7 +58,7 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
 
         def theirs(count: int = count, lines: int = lines) -> None:
             for number in range(count):
-                rival(_statement(number, lines))
+                rival(sample_statement(number, lines))
 
         # What runs for the first time also loads fonts and code.
         ours(count=2)
@@ -70,7 +70,7 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
     return found
 
 
-def _statement(number: int, count: int) -> Statement:
+def sample_statement(number: int, count: int) -> Statement:
     """A statement whose amounts, names and numbers follow from its own number; the seventh of each eight is paid."""
     lines: list[StatementLine] = []
     balance = 0

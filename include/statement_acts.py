@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from include.audit import append_link
 from include.carm.business_number import account_key, require_bn15
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.period import Period
-from include.carm.statement import Reissue, Statement
+from include.carm.statement import Reissue, Statement, StatementLine
 from include.database import write_transaction
 from include.datasets import schema_of
 from include.documents import write_pack
@@ -160,7 +160,7 @@ def as_known_now(ws: Workspace, period: Period, issued: Statement) -> Statement:
             version=issued.head.version, **{name: getattr(issued.head, name) for name in _AS_ISSUED}
         )
     moved = [name for name in _UNMOVED if getattr(head, name) != getattr(issued.head, name)]
-    if moved or sum(line.amount_cents for line in lines) != sum(line.amount_cents for line in issued.lines):
+    if moved or _postings(lines) != _postings(issued.lines):
         raise DataError(
             f"the statement of {number} for {period} would come out with other balances, which no "
             "restatement may change: run carm verify"
@@ -172,6 +172,11 @@ def as_known_now(ws: Workspace, period: Period, issued: Statement) -> Statement:
         "due_on": ws.calendar.due_on(period).isoformat(),
     }
     return Statement(head._replace(**printed), lines)
+
+
+def _postings(lines: Sequence[StatementLine]) -> list[tuple[Any, ...]]:
+    """The postings that stand on a statement, in whatever order it prints them."""
+    return sorted((line.transaction_id, line.revision, line.version, line.arrival, line.amount_cents) for line in lines)
 
 
 def what_changed(former: Statement, fresh: Statement) -> tuple[str, ...]:

@@ -238,6 +238,25 @@ def test_the_last_issued_month_is_restated_with_what_the_tables_make_of_it_now(
     verify(ws)
 
 
+@pytest.mark.parametrize("lost", ["amount_cents", "transaction_id"])
+def test_a_restatement_that_would_move_money_is_stopped(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    bn15 = statement_accounts(ws, JANUARY)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    derive = statement_acts.derive_statement
+
+    def faulty(*given: Any, **named: Any) -> Any:
+        statement = derive(*given, **named)
+        first = statement.lines[0]
+        return statement._replace(lines=(first._replace(**{lost: getattr(first, lost) * 2}), *statement.lines[1:]))
+
+    monkeypatch.setattr(statement_acts, "derive_statement", faulty)
+    with pytest.raises(DataError, match="would come out with other balances"):
+        restate(ws, JANUARY, bn15, ORDER)
+    assert len(registry(ws, JANUARY, bn15)) == 1
+
+
 def test_the_next_month_opens_with_the_balance_that_was_restated(ws: Workspace) -> None:
     bn15 = statement_accounts(ws, JANUARY)[0]
     rename(ws, bn15, legal_name="Put Right Imports Ltd.")
