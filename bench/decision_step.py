@@ -189,4 +189,5 @@ def publish(
     statement: str,
     parameters: dict[str, object] | None = None,
 ) -> Seal:
+    """Publish what a statement makes as one partition; sealing is the caller's."""
     return lake.publish(dataset, month, con.sql(statement, params=parameters or {}).to_arrow_reader(100_000))

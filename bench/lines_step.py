@@ -1,8 +1,8 @@
 """Lines and balances of a month: every posting on its statement, what is open, allocated, aged, and what is owed.
 
-The month has three postings an account, spread as a nation's are: a quarter of the accounts gets them all, and the busiest
-one in a thousand has hundreds. Beside it stands what cannot be left out: DuckDB reads the same columns of the same files,
-joins postings with accounts and balances, and sorts them into the order of the statements.
+The month has three postings an account, spread as a nation's are: a quarter of the accounts gets them all, and the
+busiest of them hundreds. Beside it stands what cannot be left out: DuckDB reads the same columns of the same files, joins
+postings with accounts and balances, and sorts them into the order of the statements.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ WITH drawn AS (
     SELECT
         number,
         hash(number, 'what') AS chance,
-        1 + CAST(floor($accounts / 4 * pow(hash(number, 'who') % 1000000007 / 1000000007.0, 3)) AS BIGINT) * 4 AS account
+        hash(number, 'who') % 1000000007 / 1000000007.0 AS who,
+        1 + CAST(floor($accounts / 4 * pow(who, 3)) AS BIGINT) * 4 AS account
     FROM range(1, $postings + 1) AS numbers(number)
 ),
 amounts AS (
@@ -45,7 +46,8 @@ amounts AS (
 SELECT
     printf('T%010d', number) AS transaction_id, 1 AS revision, 1 AS version,
     printf('%09dRM0001', account) AS bn15, account * 10000 + 1 AS account_key,
-    CASE WHEN is_payment THEN 'PMT' WHEN chance % 97 = 0 THEN 'INT' WHEN chance % 89 = 0 THEN 'LAP' ELSE 'B3' END AS kind,
+    CASE WHEN is_payment THEN 'PMT' WHEN chance % 97 = 0 THEN 'INT' WHEN chance % 89 = 0 THEN 'LAP' ELSE 'B3' END
+        AS kind,
     printf('12345%09d', number) AS transaction_number,
     $start - CAST(chance % 9 AS INTEGER) AS activity_on,
     $start + CAST(chance % 29 AS INTEGER) AS posted_on,
@@ -70,7 +72,8 @@ FROM amounts ORDER BY account_key, transaction_id
 OPEN_ITEMS = """
 SELECT
     bn15, account_key, printf('O%d-%d', account_key, part) AS item_id, 'B3' AS kind,
-    CAST(NULL AS VARCHAR) AS transaction_number, $posted_on - CAST(part * 40 AS INTEGER) AS activity_on, $posted_on - CAST(part * 40 AS INTEGER) AS posted_on,
+    CAST(NULL AS VARCHAR) AS transaction_number, $posted_on - CAST(part * 40 AS INTEGER) AS activity_on,
+    $posted_on - CAST(part * 40 AS INTEGER) AS posted_on,
     $posted_on - CAST(part * 35 AS INTEGER) AS due_on, '2021-08' AS placed_in, CAST(NULL AS VARCHAR) AS broker_bn9,
     FALSE AS is_under_review, CAST(hash(account_key, 'debt') % 90000 AS BIGINT) + part AS amount_cents, 0 AS sima_cents,
     amount_cents AS remaining_cents, $first AS carried_since
@@ -94,8 +97,8 @@ FROM accounts_of WHERE account_key // 10000 % 4 = 1 ORDER BY account_key
 """
 ACTIVITY_OF_MONTH = """
 SELECT
-    bn15, account_key, count(*) AS import_count, 0 AS export_count, 0 AS other_count, max(activity_on) AS last_import_on,
-    CAST(NULL AS DATE) AS last_export_on, CAST(NULL AS DATE) AS last_other_on, sum(effect_cents) AS effect_cents,
+    bn15, account_key, count(*) AS import_count, 0 AS export_count, 0 AS other_count,
+    max(activity_on) AS last_import_on, CAST(NULL AS DATE) AS last_export_on, CAST(NULL AS DATE) AS last_other_on, sum(effect_cents) AS effect_cents,
     sum(under_review_effect_cents) AS under_review_effect_cents,
     sum(under_review_items_effect) AS under_review_items_effect
 FROM postings GROUP BY bn15, account_key ORDER BY account_key
