@@ -1,8 +1,8 @@
 """Lines and balances of a month: every posting on its statement, what is open, allocated, aged, and what is owed.
 
 The month has three postings an account, spread as a nation's are: a quarter of the accounts gets them all, and the
-busiest of them hundreds. Beside it stands what cannot be left out: DuckDB reads the same columns of the same files, joins
-postings with accounts and balances, and sorts them into the order of the statements.
+busiest of them hundreds. Beside it stands what cannot be left out: DuckDB reads the same columns of the same files,
+joins postings with accounts and balances, and sorts them into the order of the statements.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ FROM accounts_of WHERE account_key // 10000 % 4 = 1 ORDER BY account_key
 ACTIVITY_OF_MONTH = """
 SELECT
     bn15, account_key, count(*) AS import_count, 0 AS export_count, 0 AS other_count,
-    max(activity_on) AS last_import_on, CAST(NULL AS DATE) AS last_export_on, CAST(NULL AS DATE) AS last_other_on, sum(effect_cents) AS effect_cents,
+    max(activity_on) AS last_import_on, CAST(NULL AS DATE) AS last_export_on, CAST(NULL AS DATE) AS last_other_on,
+    sum(effect_cents) AS effect_cents,
     sum(under_review_effect_cents) AS under_review_effect_cents,
     sum(under_review_items_effect) AS under_review_items_effect
 FROM postings GROUP BY bn15, account_key ORDER BY account_key
