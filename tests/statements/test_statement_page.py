@@ -17,7 +17,6 @@ from include import datasets
 from include.carm.statement import (
     COMPONENTS,
     CSV_COLUMNS,
-    Statement,
     StatementHead,
     StatementLine,
     build_statements,
@@ -34,6 +33,7 @@ from tests.statements.samples import (
     nothing_posted,
     pages,
     pages_of,
+    renamed,
     statement_of,
 )
 
@@ -190,9 +190,7 @@ def test_a_closed_account_is_told_who_reinstates_it_by_the_date_of_issue() -> No
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_name_comes_out_as_text(name: str) -> None:
-    plain = nothing_posted("en")
-    statement = Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
-    page, harmless = Page(pages().render(statement)), Page(pages().render(plain))
+    page, harmless = Page(pages().render(renamed(name))), Page(pages().render(nothing_posted("en")))
 
     shown = re.sub(r"[\x00-\x08\x0b-\x1f]", "\N{REPLACEMENT CHARACTER}", name)
     assert 2 == page.text.count(shown)

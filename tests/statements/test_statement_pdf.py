@@ -27,7 +27,7 @@ from include.carm.statement import Statement
 from include.statement_page import read_texts
 from include.statement_pdf import GLYPHS, REPLACEMENT, TEMPLATE, StatementPdfs
 from tests.statements.ledger import DAYS, Month, account, posting
-from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, nothing_posted, pages, statement_of
+from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, pages, renamed, statement_of
 
 LANGUAGES = {"en": "en", "fr": "fr", "both": None}
 VERSIONS = {"en": ["en"], "fr": ["fr"], "both": ["en", "fr"]}
@@ -47,11 +47,6 @@ def pdfs() -> StatementPdfs:
 @cache
 def pdf_of(name: str, language: str) -> bytes:
     return pdfs().render(SAMPLES[name](LANGUAGES[language]))
-
-
-def renamed(name: str) -> Statement:
-    plain = nothing_posted("en")
-    return Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
 
 
 # What it says
