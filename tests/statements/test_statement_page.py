@@ -87,8 +87,11 @@ def test_a_statement_is_the_one_that_was_looked_at(name: str, language: str) -> 
     _assert_golden(f"{name}-{language}.html", pages().render(SAMPLES[name](LANGUAGES[language])))
 
 
-def test_the_csv_is_the_one_that_was_looked_at() -> None:
-    _assert_golden("every-section.csv", render_csv(every_section("en")))
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_csv_is_the_one_that_was_looked_at_in_every_language(name: str) -> None:
+    _assert_golden(f"{name}.csv", render_csv(SAMPLES[name]("en")))
+
+    assert {render_csv(SAMPLES[name](language)) for language in (None, "fr")} == {render_csv(SAMPLES[name]("en"))}
 
 
 def test_rendering_again_gives_the_same_bytes() -> None:

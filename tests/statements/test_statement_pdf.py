@@ -26,6 +26,7 @@ from include.carm.period import Period
 from include.carm.statement import Statement
 from include.statement_page import read_texts
 from include.statement_pdf import GLYPHS, REPLACEMENT, TEMPLATE, StatementPdfs
+from tests.statements.gallery import pdf_of
 from tests.statements.ledger import DAYS, Month, account, posting
 from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, pages, renamed, statement_of
 
@@ -42,11 +43,6 @@ def given() -> tuple[Contacts, date, Disbursement]:
 @cache
 def pdfs() -> StatementPdfs:
     return StatementPdfs(*given())
-
-
-@cache
-def pdf_of(name: str, language: str) -> bytes:
-    return pdfs().render(SAMPLES[name](LANGUAGES[language]))
 
 
 # What it says
