@@ -157,7 +157,7 @@ def test_axe_finds_nothing_against_a_notice(view: str, page: Path, opened: Opene
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_axe_finds_what_is_wrong(damage: str, opened: Opened, tmp_path: Path) -> None:
     before, after, rule = DAMAGES[damage]
-    whole = (TESTS / "statements" / "golden" / "every-section-both.html").read_text(encoding="utf-8")
+    whole = (TESTS / "statements" / "golden" / "credit-both.html").read_text(encoding="utf-8")
     assert before in whole
     damaged = tmp_path / "damaged.html"
     damaged.write_text(whole.replace(before, after), encoding="utf-8")
