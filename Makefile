@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env env-dev run ui backfill test mutants bench check check-format check-lint check-types check-sql format golden lock clean
+.PHONY: help env env-dev run ui backfill test accessibility mutants bench check check-format check-lint check-types check-sql format golden lock clean
 
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -31,7 +31,8 @@ help:
 	@echo "make ui                    Airflow in the browser; PORT=8080  DATA=folder"
 	@echo "make backfill              several months, in shadow unless EFFECTS=live;"
 	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
-	@echo "make test                  every test; TESTS=\"words for pytest\""
+	@echo "make test                  every test but those in a browser; TESTS=\"words for pytest\""
+	@echo "make accessibility         the tests in a browser: what people receive, by axe-core; needs Chromium or Google Chrome"
 	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about twenty minutes)"
 	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
@@ -61,6 +62,10 @@ backfill: env
 # which xdist would begin with, are the quick ones here, and one worker would wait for the other at the end.
 test: env-dev
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# The only thing here that must be installed by hand is the browser; without it, one sentence says so.
+accessibility: env-dev
+	@$(PYTHON) -m pytest tests/browser $(TESTS)
 
 # Who changes a rule of the clean-up runs this too; it writes the score into docs/mutation-testing.md.
 mutants: env-dev

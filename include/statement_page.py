@@ -131,6 +131,7 @@ class StatementWords:
             "due_on": head.due_on,
             "program": self.texts.get(f"program_{head.program_type}", self.texts["program_unknown"]),
             "account_status": self._account_status(head),
+            "closed_on": head.closed_on or "",
             "reissue": self._reissue(statement),
             "sections": sections,
             "ageing": self._ageing(head),

@@ -128,6 +128,12 @@ def nothing_posted(language: str | None) -> Statement:
     return statement_of(Month((), [account(language=language, program_type="?")], (), [brought_forward(10_01)]))
 
 
+def renamed(name: str) -> Statement:
+    """A short statement for an account holder of this name."""
+    plain = nothing_posted("en")
+    return Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
+
+
 def all_under_review(language: str | None) -> Statement:
     return statement_of(Month([posting(77_00, status="under_review")], [account(language=language)]))
 

@@ -17,7 +17,6 @@ from include import datasets
 from include.carm.statement import (
     COMPONENTS,
     CSV_COLUMNS,
-    Statement,
     StatementHead,
     StatementLine,
     build_statements,
@@ -34,6 +33,7 @@ from tests.statements.samples import (
     nothing_posted,
     pages,
     pages_of,
+    renamed,
     statement_of,
 )
 
@@ -87,8 +87,11 @@ def test_a_statement_is_the_one_that_was_looked_at(name: str, language: str) -> 
     _assert_golden(f"{name}-{language}.html", pages().render(SAMPLES[name](LANGUAGES[language])))
 
 
-def test_the_csv_is_the_one_that_was_looked_at() -> None:
-    _assert_golden("every-section.csv", render_csv(every_section("en")))
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_csv_is_the_one_that_was_looked_at_in_every_language(name: str) -> None:
+    _assert_golden(f"{name}.csv", render_csv(SAMPLES[name]("en")))
+
+    assert {render_csv(SAMPLES[name](language)) for language in (None, "fr")} == {render_csv(SAMPLES[name]("en"))}
 
 
 def test_rendering_again_gives_the_same_bytes() -> None:
@@ -190,9 +193,7 @@ def test_a_closed_account_is_told_who_reinstates_it_by_the_date_of_issue() -> No
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_name_comes_out_as_text(name: str) -> None:
-    plain = nothing_posted("en")
-    statement = Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
-    page, harmless = Page(pages().render(statement)), Page(pages().render(plain))
+    page, harmless = Page(pages().render(renamed(name))), Page(pages().render(nothing_posted("en")))
 
     shown = re.sub(r"[\x00-\x08\x0b-\x1f]", "\N{REPLACEMENT CHARACTER}", name)
     assert 2 == page.text.count(shown)

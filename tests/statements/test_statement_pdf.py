@@ -7,7 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cache
 from html.parser import HTMLParser
@@ -26,8 +26,9 @@ from include.carm.period import Period
 from include.carm.statement import Statement
 from include.statement_page import read_texts
 from include.statement_pdf import GLYPHS, REPLACEMENT, TEMPLATE, StatementPdfs
+from tests.statements.gallery import pdf_of
 from tests.statements.ledger import DAYS, Month, account, posting
-from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, nothing_posted, pages, statement_of
+from tests.statements.samples import HOSTILE_NAMES, SAMPLES, every_section, pages, renamed, statement_of
 
 LANGUAGES = {"en": "en", "fr": "fr", "both": None}
 VERSIONS = {"en": ["en"], "fr": ["fr"], "both": ["en", "fr"]}
@@ -42,16 +43,6 @@ def given() -> tuple[Contacts, date, Disbursement]:
 @cache
 def pdfs() -> StatementPdfs:
     return StatementPdfs(*given())
-
-
-@cache
-def pdf_of(name: str, language: str) -> bytes:
-    return pdfs().render(SAMPLES[name](LANGUAGES[language]))
-
-
-def renamed(name: str) -> Statement:
-    plain = nothing_posted("en")
-    return Statement(plain.head._replace(legal_name=name, operating_name=name), plain.lines)
 
 
 # What it says
@@ -294,12 +285,102 @@ def test_an_independent_checker_finds_nothing_against_pdf_ua_1(name: str, langua
     assert report.rules.total > 100
 
 
-def test_the_checker_finds_a_pdf_without_structure() -> None:
-    with pikepdf.open(io.BytesIO(pdf_of("credit", "en"))) as pdf:
-        del pdf.Root["/StructTreeRoot"]
+def without_structure(pdf: pikepdf.Pdf) -> None:
+    del pdf.Root["/StructTreeRoot"]
+
+
+def without_language(pdf: pikepdf.Pdf) -> None:
+    del pdf.Root["/Lang"]
+    for _, element, _ in elements(pdf.Root.StructTreeRoot):
+        if "/Lang" in element:
+            del element["/Lang"]
+
+
+def without_title(pdf: pikepdf.Pdf) -> None:
+    with pdf.open_metadata() as metadata:
+        del metadata["dc:title"]
+
+
+def without_claim(pdf: pikepdf.Pdf) -> None:
+    with pdf.open_metadata() as metadata:
+        del metadata["pdfuaid:part"]
+
+
+def without_a_mark(pdf: pikepdf.Pdf) -> None:
+    """The first text of the first sheet is no longer anybody's."""
+    kept, is_open, is_done = [], False, False
+    for instruction in pikepdf.parse_content_stream(pdf.pages[0]):
+        name = str(instruction.operator)
+        if name == "BDC" and str(instruction.operands[0]) != "/Artifact" and not is_done:
+            is_open = is_done = True
+        elif name == "EMC" and is_open:
+            is_open = False
+        else:
+            kept.append(instruction)
+    pdf.pages[0].Contents = pdf.make_stream(pikepdf.unparse_content_stream(kept))
+
+
+def without_spans(pdf: pikepdf.Pdf) -> None:
+    for kind, cell, _ in elements(pdf.Root.StructTreeRoot):
+        if kind == "TD" and "/RowSpan" in attributes(cell):
+            del attributes(cell)["/RowSpan"]
+
+
+def without_headers(pdf: pikepdf.Pdf) -> None:
+    for kind, cell, _ in elements(pdf.Root.StructTreeRoot):
+        for key in ("/Scope", "/Headers"):
+            if kind in ("TH", "TD") and key in attributes(cell):
+                del attributes(cell)[key]
+
+
+def with_a_level_left_out(pdf: pikepdf.Pdf) -> None:
+    for kind, element, _ in elements(pdf.Root.StructTreeRoot):
+        if kind == "H3":
+            element.S = pikepdf.Name.H5
+
+
+def with_items_of_no_list(pdf: pikepdf.Pdf) -> None:
+    for kind, element, _ in elements(pdf.Root.StructTreeRoot):
+        if kind == "L":
+            element.S = pikepdf.Name.Div
+
+
+def without_fonts(pdf: pikepdf.Pdf) -> None:
+    for entry in pdf.objects:
+        if isinstance(entry, pikepdf.Dictionary) and "/FontFile3" in entry:
+            del entry["/FontFile3"]
+
+
+def without_letters(pdf: pikepdf.Pdf) -> None:
+    for entry in pdf.objects:
+        if isinstance(entry, pikepdf.Dictionary) and "/ToUnicode" in entry:
+            del entry["/ToUnicode"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "damage"),
+    [
+        ("STRUCT-TREE-ROOT", without_structure),
+        ("TEXT-LANGUAGE", without_language),
+        ("METADATA-TITLE", without_title),
+        ("ID-PART", without_claim),
+        ("CONTENT-TAGGING", without_a_mark),
+        ("TABLE-COLUMN-ROWSPAN", without_spans),
+        ("TABLE-HEADERS-SCOPE", without_headers),
+        ("HEADING-NESTING", with_a_level_left_out),
+        ("LI-PARENT", with_items_of_no_list),
+        ("FONT-EMBEDDING", without_fonts),
+        ("FONT-UNICODE-MAPPING", without_letters),
+    ],
+    ids=lambda each: each.__name__ if callable(each) else "",
+)
+def test_the_checker_finds_what_is_wrong(rule: str, damage: Callable[[pikepdf.Pdf], None]) -> None:
+    with pikepdf.open(io.BytesIO(pdf_of("every-section", "en"))) as pdf:
+        damage(pdf)
         pdf.save(broken := io.BytesIO())
 
-    assert page.validate_pdf_bytes(broken.getvalue(), profile="ua1").failures
+    found = page.validate_pdf_bytes(broken.getvalue(), profile="ua1").failures
+    assert f"PDFUA1-{rule}-001" in {failure.rule_id for failure in found}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -318,8 +399,10 @@ def test_the_document_says_that_it_is_tagged_and_what_it_is_called(language: str
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_headings_and_tables_stand_in_the_structure_in_their_language(language: str) -> None:
-    with pikepdf.open(io.BytesIO(pdf_of("every-section", language))) as pdf:
+@pytest.mark.parametrize("name", SAMPLES)
+def test_headings_and_tables_stand_in_the_structure_in_their_language(name: str, language: str) -> None:
+    statement = SAMPLES[name](LANGUAGES[language])
+    with pikepdf.open(io.BytesIO(pdf_of(name, language))) as pdf:
         found = list(elements(pdf.Root.StructTreeRoot, str(pdf.Root.Lang)))
         headings = [(kind, own) for kind, _, own in found if re.fullmatch(r"H\d", kind)]
         levels = [int(kind[1]) for kind, _ in headings]
@@ -327,9 +410,9 @@ def test_headings_and_tables_stand_in_the_structure_in_their_language(language: 
 
         assert VERSIONS[language] == [own for kind, own in headings if kind == "H1"]
         assert all(after - before <= 1 for before, after in pairwise(levels))
-        sections = sum(1 for _ in every_section("en").sections())
-        # And one for the sums, one for their ages.
-        assert len(VERSIONS[language]) * (2 + sections) == len(tables)
+        # One for the sums, one for their ages where something is open, one a section.
+        expected = 1 + any(statement.head.ageing) + sum(1 for _ in statement.sections())
+        assert len(VERSIONS[language]) * expected == len(tables)
         for table in tables:
             head, body = children(table)
             assert ["/THead", "/TBody"] == [str(head.S), str(body.S)]
@@ -345,6 +428,30 @@ def test_headings_and_tables_stand_in_the_structure_in_their_language(language: 
                 lines[-1].append(lines[-2][-1])
             for line in lines:
                 assert ids == [str(cell["/Headers"][0]) for cell in line]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_mark_on_a_sheet_leads_to_an_element_that_holds_it(name: str) -> None:
+    """A screen reader that follows the sheet, and not the structure, goes this way; the checker does not look."""
+    with pikepdf.open(io.BytesIO(pdf_of(name, "both"))) as pdf:
+        owners = pikepdf.NumberTree(pdf.Root.StructTreeRoot.ParentTree)
+        for sheet in pdf.pages:
+            marks = [
+                int(instruction.operands[1]["/MCID"])
+                for instruction in pikepdf.parse_content_stream(sheet)
+                if str(instruction.operator) == "BDC" and "/MCID" in instruction.operands[1]
+            ]
+            elements_of_sheet = list(owners[int(sheet.StructParents)])
+            assert list(range(len(elements_of_sheet))) == sorted(marks)
+            assert marks
+            assert [] == [mark for mark, owner in enumerate(elements_of_sheet) if mark not in marks_of(owner)]
+
+
+def marks_of(element: Any) -> list[int]:
+    """The numbers of the marks that an element holds itself."""
+    kids = element.K if isinstance(element.K, pikepdf.Array) else [element.K]
+    own = [kid.get("/MCID") if isinstance(kid, pikepdf.Dictionary) else kid for kid in kids]
+    return [int(mark) for mark in own if mark is not None]
 
 
 def attributes(element: Any) -> Any:
