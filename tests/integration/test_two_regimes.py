@@ -171,8 +171,8 @@ class World:
         with sqlite3.connect(self.ws.data / "source.db") as source:
             source.row_factory = sqlite3.Row
             return source.execute(
-                "SELECT DISTINCT bn15, transaction_id, COALESCE(revision, 1) AS revision, posted_on, status, amount_cents "
-                "FROM transactions "
+                "SELECT DISTINCT bn15, transaction_id, COALESCE(revision, 1) AS revision, posted_on, status, "
+                "amount_cents FROM transactions "
                 "WHERE kind IS NOT NULL AND amount_cents IS NOT NULL AND activity_on <= posted_on "
                 "ORDER BY transaction_id, revision"
             ).fetchall()

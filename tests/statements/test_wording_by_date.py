@@ -1,4 +1,4 @@
-"""What a statement says because of its date: whom it names and by which rule a credit is paid out, page and PDF alike."""
+"""What a statement says because of its date: whom it names, by which rule a credit is paid out; page and PDF alike."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ CBSA = {
 }
 PAID_OUT = {
     "en": "A credit of more than $1,000.00 is disbursed when no debt is left, a smaller one after 2 months.",
-    "fr": "Un crédit de plus de 1 000,00 $ est décaissé lorsqu’il ne reste aucune dette, un crédit moindre après 2 mois.",
+    "fr": "Un crédit de plus de 1 000,00 $ est décaissé lorsqu’il ne reste aucune dette, un crédit moindre après "
+    "2 mois.",
 }
 
 
