@@ -257,7 +257,7 @@ def _unbroken(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A name without control characters (each becomes U+FFFD), for a place of its own: a ``bdi`` keeps its direction in.
+    """A name without control characters (each becomes U+FFFD), for a place of its own: ``bdi`` keeps its direction in.
 
     Escaping is the template's business.
     """
