@@ -32,8 +32,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # Characters that both weights of the font have: Latin, Greek, Cyrillic, Hebrew, and the signs that stand in names.
 # PDF/UA forbids a character without a glyph, and Typst then makes no document at all. Two things that have a glyph are
-# left out, because Typst gives the whole document one text for each glyph: a soft hyphen at the end of a line would make
-# soft hyphens of those in every date, a digit under an accent would put the accent on that digit in every amount.
+# left out, because Typst tells what a glyph means once for the whole document: a soft hyphen at the end of a line would
+# make soft hyphens of those in every date, a digit under an accent would put the accent on that digit in every amount.
 GLYPHS = (
     " -~\u00a0-\u00ac\u00ae-\u023f\u0384-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u0400-\u045f\u0490-\u04c4"
     "\u05d0-\u05ea\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u202f-\u2037\u2039\u203a\u20ac\u2116\u2122"

@@ -6,6 +6,8 @@ run the source goes on living: a row comes late, one is corrected by a revision,
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import sqlite3
 from collections import Counter, defaultdict
@@ -26,6 +28,7 @@ from include.statements import list_shards, read_statement, render_shard
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import hashes, new_workspace, run_month
+from tests.statements.figures import DAY, Page, Version, cents_in
 
 # Period, first day, last day, due date; issued on the 25th. Each due date was taken from a calendar on paper.
 MONTHS = {
@@ -358,6 +361,45 @@ def test_a_page_speaks_by_the_rules_of_its_day(world: World) -> None:
     closed = (("2024-04", CLOSED_IN_APRIL), ("2024-05", CLOSED_IN_MAY))
     assert [office in text_of(world, *statement) for statement in closed] == [True, False]
     assert "(CCSH), Canada Border Services Agency" in text_of(world, "2024-05", CLOSED_IN_MAY)
+
+
+def test_every_document_says_in_figures_what_its_month_has_in_cents(world: World) -> None:
+    for period, statements in world.statements.items():
+        lines = defaultdict(list)
+        for line in world.lines[period]:
+            lines[line["bn15"]].append((line["posted_on"].isoformat(), *(line[name] for name in PRINTED_CENTS)))
+        folder = world.ws.documents("lake") / "soa" / f"period={period}"
+        contents = {name: content for path in sorted(folder.glob("*.zip")) for name, content in read_documents(path)}
+        for bn15, row in statements.items():
+            rows = csv.DictReader(io.StringIO(contents[f"{bn15}.csv"].decode(), newline=""))
+            assert lines[bn15] == [
+                (line["posted_on"], *(int(line[name]) for name in PRINTED_CENTS)) for line in rows
+            ], period
+            versions = Page(contents[f"{bn15}.html"]).versions
+            assert [version.lang for version in versions] == {"both": ["en", "fr"]}.get(
+                row["language"], [row["language"]]
+            )
+            for version in versions:
+                assert_page_says(version, row, lines[bn15])
+
+
+PRINTED_CENTS = ("amount_cents", "running_balance_cents")
+
+
+def assert_page_says(version: Version, row: dict[str, Any], lines: list[tuple[Any, ...]]) -> None:
+    """One language of a page has the sums of its row and the lines of its account."""
+    sums = [cents for cells in version.rows["sum"][1:] for cents in cents_in(cells[1], version.lang)]
+    review = [row["under_review_cents"]] if row["under_review_cents"] else []
+    first = [row["opening_cents"], row["debits_cents"], -row["credits_cents"], row["closing_cents"]]
+    assert sums == [*first, *review, row["total_payable_cents"]]
+    printed = [cells for cells in version.rows.get("lines", []) if DAY.fullmatch(cells[1].strip())]
+    assert lines == [
+        (cells[1].strip(), *(cents for cell in cells[3:] for cents in cents_in(cell, version.lang)))
+        for cells in printed
+    ]
+    assert [row[name].isoformat() for name in ("period_start", "period_end", "issued_on", "due_on")] == [
+        day for term in version.terms for day in DAY.findall(term)
+    ][:4]
 
 
 def packs(world: World, month: dict[str, str]) -> dict[str, bytes]:
