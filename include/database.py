@@ -12,6 +12,7 @@ the door, where waiting helps, and not in the middle, where SQLite refuses at on
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ _DRIVERS = {
     "postgresql+psycopg2": "postgresql+psycopg",
 }
 _BULK_CACHE_KIB = 128 * 1024
+_NOT_UTF_8 = re.compile(r"Could not decode to UTF-8 column '([^']*)'")
 
 
 def connect_engine(
@@ -222,6 +224,10 @@ def _explain_sqlite(error: sqlite3.Error, name: str, engine: Engine) -> CarmErro
         return Unavailable(f"{name} cannot be read or written (disk error): check the disk and try again")
     if code in ("NOTADB", "CORRUPT"):
         return DataError(f"{name} is not a sound SQLite database: restore it from a backup, or name another file")
+    if undecoded := _NOT_UTF_8.match(str(error)):
+        # The driver quotes the text, and a log shows this error as the cause of ours: a name may not stand there.
+        error.args = (undecoded[0],)
+        return DataError(f"{name} has text in column {undecoded[1]} that is not UTF-8: write that column anew as UTF-8")
     if str(error).startswith("no such table"):
         return _missing_table(name, str(error).rpartition(" ")[2], engine)
     return None

@@ -27,8 +27,10 @@ from include.transaction_kinds import kind_labels, read_transaction_kinds
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "statement"
 LANGUAGES = ("en", "fr")
 
-# Characters that HTML forbids or that would move other text around; a name that holds them shows a mark instead.
+# Characters that HTML forbids.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# And those that turn the direction of whatever follows in the same paragraph.
+_CONTROLS_AND_TURNS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TEXT_MARK = re.compile(r"\[\[([a-z0-9_]+)\]\]")
 _CSS_TEXT_MARK = re.compile(r"\[\[(en|fr)\.([a-z0-9_]+)\]\]")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
@@ -204,11 +206,11 @@ class StatementWords:
     def _row(self, line: StatementLine) -> tuple[str, ...]:
         language, texts = self.language, self.texts
         return (
-            self._kinds.get(line.kind, line.kind),
+            self._kinds.get(line.kind) or printable_code(line.kind),
             self._number(line),
             self._dated(line),
             self._parts(line),
-            texts["line_broker"].format(broker=printable(line.broker_bn9)) if line.broker_bn9 else "",
+            texts["line_broker"].format(broker=printable_code(line.broker_bn9)) if line.broker_bn9 else "",
             self._remark(line),
             line.posted_on,
             line.due_on or "",
@@ -228,8 +230,8 @@ class StatementWords:
 
     def _number(self, line: StatementLine) -> str:
         if line.transaction_number:
-            return self.texts["line_number"].format(number=printable(line.transaction_number))
-        return self.texts["line_reference"].format(reference=printable(line.transaction_id))
+            return self.texts["line_number"].format(number=printable_code(line.transaction_number))
+        return self.texts["line_reference"].format(reference=printable_code(line.transaction_id))
 
     def _dated(self, line: StatementLine) -> str:
         if line.activity_on == line.posted_on:
@@ -272,8 +274,16 @@ def _unbroken(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters (each becomes U+FFFD); escaping is the template's business."""
+    """A name without control characters (each becomes U+FFFD), for a place of its own: ``bdi`` keeps its direction in.
+
+    Escaping is the template's business.
+    """
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable_code(text: str) -> str:
+    """A number or a code, for the middle of a line; what would turn the words after it becomes U+FFFD too."""
+    return _CONTROLS_AND_TURNS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _specialised(name: str) -> str:

@@ -33,10 +33,13 @@ TEMPLATE = TEMPLATE_FOLDER / "statement.typ"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # Characters that both weights of the font have: Latin, Greek, Cyrillic, Hebrew, and the signs that stand in names.
-# PDF/UA forbids a character without a glyph, and Typst then makes no document at all.
+# PDF/UA forbids a character without a glyph, and Typst then makes no document at all. Two things that have a glyph are
+# left out, because Typst tells what a glyph means once for the whole document: a soft hyphen at the end of a line would
+# make soft hyphens of those in every date, a digit under an accent would put the accent on that digit in every amount.
 GLYPHS = (
-    " -~\u00a0-\u023f\u0300-\u0314\u0384-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u0400-\u045f\u0490-\u04c4\u05d0-\u05ea"
-    "\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u202f-\u2037\u2039\u203a\u20ac\u2116\u2122\u2153-\u215e\ufffd"
+    " -~\u00a0-\u00ac\u00ae-\u023f\u0384-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u0400-\u045f\u0490-\u04c4"
+    "\u05d0-\u05ea\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u202f-\u2037\u2039\u203a\u20ac\u2116\u2122"
+    "\u2153-\u215e\ufffd"
 )
 # In JSON text a character is itself or an escape; pairs of backslashes are taken together, so that no half of one is
 # mistaken for the beginning of an escape.
@@ -91,8 +94,12 @@ class StatementPdfs:
 
 
 def _printable_json(data: dict[str, Any]) -> str:
-    """The data as JSON that holds only characters with a glyph, and places to break in words that are too long."""
-    text = _SUSPECT.sub(_with_a_glyph, json.dumps(data, ensure_ascii=False))
+    """The data as JSON that holds only characters with a glyph, and places to break in words that are too long.
+
+    A letter and its accent become the one letter that they are, where there is one.
+    """
+    text = unicodedata.normalize("NFC", json.dumps(data, ensure_ascii=False))
+    text = _SUSPECT.sub(_with_a_glyph, text)
     return _LONG_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
 
 

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -50,8 +51,8 @@ SECTIONS = (
 )
 """The sections in the order in which they stand on the page."""
 
-# Spreadsheets take a cell that begins like this for a formula, whatever the quotes around it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets take a cell that begins like this for a formula, whatever the quotes around it; some the wide signs too.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 class StatementLine(NamedTuple):
@@ -216,8 +217,11 @@ _TEXT_COLUMNS = tuple(
 
 
 def guard_formula(cell: str | None) -> str | None:
-    """The text with a ``'`` before it where a spreadsheet would otherwise calculate it."""
-    return f"'{cell}" if cell is not None and cell.startswith(FORMULA_STARTS) else cell
+    """The text with a ``'`` before it where a spreadsheet would otherwise calculate it.
+
+    One that has such marks already gets one more, so that taking one away always gives the text back.
+    """
+    return f"'{cell}" if cell is not None and _FORMULA.match(cell) else cell
 
 
 def render_csv(statement: Statement) -> bytes:

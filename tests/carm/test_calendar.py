@@ -110,8 +110,39 @@ def test_release_2_gives_twelve_to_fourteen_days_and_ten_of_them_are_weekdays():
         assert days[-1].weekday() < 5, month
 
 
+def test_every_day_from_2010_to_2030_lies_in_exactly_one_period():
+    bounds = [(start, end) for _, start, end in CALENDAR.bounds_table(period("2009-11"), period("2031-02"))]
+    found: dict[date, int] = {}
+    for start, end in bounds:
+        for number in range((end - start).days + 1):
+            found[start + ONE_DAY * number] = found.get(start + ONE_DAY * number, 0) + 1
+
+    first = day("2010-01-01")
+    days = [first + ONE_DAY * number for number in range((day("2030-12-31") - first).days + 1)]
+    assert len(days) == 7670
+    assert [] == [each for each in days if found.get(each) != 1]
+
+
+@pytest.mark.parametrize(
+    ("some_day", "own"),
+    [
+        ("2024-09-24", "2024-09"),
+        ("2024-09-25", "2024-10"),
+        ("2024-10-17", "2024-10"),
+        ("2024-10-18", "2024-11"),
+        # The last and the first day of the cycle that was not any more.
+        ("2024-10-24", "2024-11"),
+        ("2024-10-25", "2024-11"),
+        ("2024-11-17", "2024-11"),
+        ("2024-11-18", "2024-12"),
+    ],
+)
+def test_a_day_beside_the_change_of_cycles_has_the_period_that_holds_it(some_day, own):
+    assert CALENDAR.period_of(day(some_day)) == period(own)
+
+
 @given(st.dates(day("2010-01-01"), day("2030-12-31")))
-def test_every_day_lies_in_exactly_one_period(some_day):
+def test_the_period_of_a_day_holds_it_and_its_neighbours_do_not(some_day):
     own = CALENDAR.period_of(some_day)
     around = Period.range(own.plus(-3), own.plus(3))
     assert [p for p in around if CALENDAR.start(p) <= some_day <= CALENDAR.end(p)] == [own]

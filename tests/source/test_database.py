@@ -6,6 +6,8 @@ import os
 import re
 import sqlite3
 import stat
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +244,27 @@ def test_an_error_tells_no_row_and_no_password(numbers: Engine) -> None:
     with pytest.raises(DBAPIError, match="nonsense") as caught, write_transaction(numbers) as connection:
         connection.execute(insert, {"amount": 987_654})
     assert "987654" not in str(caught.value)
+
+
+def read_by_driver(engine: Engine, statement: str) -> None:
+    with plain_errors(engine), engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("how", [read, read_by_driver])
+def test_text_that_is_not_utf_8_is_named_by_its_column_and_quoted_nowhere(
+    sqlite_url: str, how: Callable[[Engine, str], object]
+) -> None:
+    engine = connect_engine(sqlite_url, create=True)
+    write(engine, "CREATE TABLE names (name TEXT)", "INSERT INTO names VALUES (CAST(X'53c3a96372657420e9' AS TEXT))")
+
+    with pytest.raises(DataError, match="has text in column name that is not UTF-8: write that column") as caught:
+        how(engine, "SELECT name FROM names")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "Could not decode to UTF-8 column 'name'" in shown
+    assert "cret" not in shown
 
 
 def test_a_relative_path_is_the_same_file_after_a_change_of_folder(

@@ -206,11 +206,32 @@ def test_a_kind_that_nobody_knows_shows_a_mark_for_what_has_no_glyph() -> None:
     assert f'\nA{REPLACEMENT}B\\C"D E\n' in "".join(sheets(pdfs().render(odd)))
 
 
-@pytest.mark.parametrize("letter", ["\u200f", "\u202e", "\u200d", "\ufe0f", "\u2066"])
+@pytest.mark.parametrize("letter", ["\u200f", "\u202e", "\u200d", "\ufe0f", "\u2066", "\u00ad"])
 def test_a_character_that_nobody_sees_is_left_out(letter: str) -> None:
     text = "".join(sheets(pdfs().render(renamed(f"a{letter}b"))))
 
     assert "\nab\n" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("E\u0301lan e\u0302t Fre\u0300res", "Élan êt Frères"),
+        # No such letters: each accent is a mark, and stands on no other digit of the document.
+        ("1\u0300 2\u0300 0\u0301 T\u0308 $\u0301 -\u0301", "1� 2� 0� T� $� -�"),
+    ],
+)
+def test_an_accent_stays_on_its_letter(name: str, shown: str) -> None:
+    accented, plain = ("".join(sheets(pdfs().render(renamed(text)))) for text in (name, "Élan"))
+
+    assert accented == plain.replace("Élan", shown)
+
+
+def test_a_soft_hyphen_at_the_end_of_a_line_leaves_the_hyphens_of_every_day_alone() -> None:
+    words = "".join(sheets(pdfs().render(renamed("W\N{SOFT HYPHEN}" * 100))))
+
+    assert "\N{SOFT HYPHEN}" not in words
+    assert "2021-11-25 to 2021-12-24" in words
 
 
 def test_what_cannot_be_made_is_an_error_that_quotes_no_name(monkeypatch: pytest.MonkeyPatch) -> None:

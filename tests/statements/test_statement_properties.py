@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.carm.business_number import bn9_with_check_digit
+from include.carm.statement import AGEING
 from include.transaction_kinds import read_transaction_kinds
 from tests.statements.ledger import Month, Row, account, brought_forward, derive, earlier, posting
 
@@ -95,6 +96,7 @@ def test_every_ledger_adds_up_and_every_posting_stands_on_exactly_one_line(month
             assert closing == head["closing_cents"]
             assert closing == head["opening_cents"] + head["debits_cents"] - head["credits_cents"]
             assert min(head["debits_cents"], head["credits_cents"]) >= 0
+            assert closing == sum(head[name] for name in AGEING)
 
 
 def _key(row: Row) -> tuple[object, ...]:
