@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
+from include.parking import outstanding_accounts, prove_statements, why_parked
 from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
 from include.statement_pdf import StatementPdfs
@@ -68,15 +70,18 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
 
     Invariants 2 and 3 of the design are checked before anything is written: every posting stands on exactly one line
     of exactly one statement or belongs to a parked account; closing = opening + debits - credits = the baseline and
-    all effects since; opening = the closing of the month before. Raises ``DataError`` with the first that fails and
-    ``Refused`` where an issued month would come out different.
+    all effects since; opening = the closing of the month before. An account that fails is parked, and the others go on
+    (:mod:`include.parking`). Raises ``DataError`` where that does not mend it, and ``Refused`` where an issued month
+    would come out different.
     """
     period = Period.parse(month["period"])
     lake = ws.lake(month["area"])
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         carry_forward(ws, con, period, month["run_id"])
         _derive(ws, con, lake, period)
-        _check(con, lake, period)
+        engine.register(con, "parking", outstanding_accounts(ws, lake, month, period))
+        _draw_up(ws, con, period)
+        prove_statements(con, lake, period, ws.policy.parking, partial(_draw_up, ws, con, period))
         seals = [
             _publish(ws, month, lake, name, period, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
             for name in _DERIVED
@@ -178,7 +183,7 @@ def read_statement(ws: Workspace, period: Period, bn15: str, format: str = "html
         lake.file("statements", period), columns=["document_sha256"], filters=[("bn15", "==", number)]
     )
     if not issued.num_rows:
-        raise DataError(_why_no_statement(lake, period, number))
+        raise DataError(_why_no_statement(ws, lake, period, number))
     content = None
     if format != "json":
         content = read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
@@ -273,6 +278,10 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
     engine.register(con, "interest", calculate_interest(ws, con, period, rates))
     # The balances brought forward are those of all months, where the open items begin with the first.
     engine.register(con, "baseline", lake.files("baseline"))
+
+
+def _draw_up(ws: Workspace, con: DuckDBPyConnection, period: Period) -> None:
+    """Heads and lines of all accounts but those of the relation ``parking``, and what follows from them."""
     days = {
         "period": str(period),
         "period_start": ws.calendar.start(period),
@@ -284,33 +293,6 @@ def _derive(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) 
     engine.create_table(con, "statement_lines", "derive_statement_lines")
     engine.create_table(con, "parked", "derive_parked_statements")
     engine.create_table(con, "ledger_totals", "derive_ledger_totals")
-
-
-def _check(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
-    _raise_offenders(period, engine.run_table(con, "check_statement_cover"))
-    _raise_offenders(period, engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
-    _raise_offenders(period, engine.run_table(con, "check_ledger_totals"))
-    before = period.previous()
-    if lake.has("statements", before):
-        closings: dict[str, engine.Relation] = {
-            "previous_statements": [lake.file("statements", before)],
-            "previous_parked": [lake.file("parked", before)],
-        }
-        _raise_offenders(period, engine.run_table(con, "check_statement_chain", closings))
-
-
-def _raise_offenders(period: Period, offenders: pa.Table) -> None:
-    if not offenders.num_rows:
-        return
-    first = offenders.slice(0, 1).to_pylist()[0]
-    if first["bn15"] is None:
-        raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
-    place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
-    more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
-    raise DataError(
-        f"the statements of {period} are not published: {first['problem']} ({place}{more}); "
-        "look at the month's rows of that account in the lake"
-    )
 
 
 def _publish(
@@ -394,10 +376,12 @@ def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
     return next(_build(lake, period, heads, key, key))
 
 
-def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:
+def _why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
     parked = pq.read_table(lake.file("parked", period), columns=["reason"], filters=[("bn15", "==", bn15)])
     if parked.num_rows:
-        return f"account {bn15} has no statement for {period}: it is parked ({parked.column('reason')[0].as_py()})"
+        with ws.operations.connect() as connection:
+            issued = is_issued(connection, period)
+        return why_parked(bn15, period, parked.column("reason")[0].as_py(), is_issued=issued)
     return (
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"
