@@ -52,8 +52,8 @@ REASONS = {
         "its own row of the register was not published", "mend the row that stands in quarantine"
     ),
     "posting_not_on_one_line": Reason("a posting does not stand on exactly one line", _OF_THE_LAKE),
-    "not_one_statement": Reason("it would have more than one statement, or one without an account", _OF_THE_LAKE),
-    "chain_is_broken": Reason("it does not open with the balance that the month before closed with", _OF_THE_LAKE),
+    "not_one_statement": Reason("it would have two statements, or one without its row", _OF_THE_LAKE),
+    "chain_is_broken": Reason("it does not open with what the month before closed with", _OF_THE_LAKE),
     "balance_does_not_add_up": Reason("its balance is not what its postings add up to", _OF_THE_LAKE),
     "open_items_do_not_add_up": Reason("its open items do not add up to its balance", _OF_THE_LAKE),
     "lines_do_not_add_up": Reason("the lines of its statement do not add up to its balance", _OF_THE_LAKE),
@@ -195,9 +195,9 @@ def _refuse_too_many(con: DuckDBPyConnection, period: Period, failing: pa.Table,
     if not limit.is_exceeded(failing.num_rows, statements):
         return
     raise DataError(
-        f"the statements of {period} are not published: {failing.num_rows:,} accounts of {statements:,} do not add up "
-        f"({tell_reasons(count_parked(failing))}), more than policy.yaml lets be parked; the fault is in the data or "
-        "the code of the month and not in them: run carm verify, and keep the log"
+        f"the statements of {period} are not published: {tell_count(failing.num_rows, 'account')} of {statements:,} "
+        f"would be parked ({tell_reasons(count_parked(failing))}), more than policy.yaml lets be parked; the fault is in "
+        "the data or the code of the month and not in them: run carm verify, and keep the log"
     )
 
 
@@ -250,10 +250,11 @@ def why_parked(bn15: str, period: Period, reason: str, *, is_issued: bool) -> st
 
 
 def parked_lines(period: str, counts: Mapping[str, int], again: str) -> Iterable[str]:
-    """What the summary of a month says about its parked accounts; nothing where there is none."""
+    """What a month says about its parked accounts, in 100 columns; nothing where there is none."""
     if not counts:
         return
     yield f"Parked in {period}, without a statement: {tell_count(sum(counts.values()), 'account')}"
     for reason, count in counts.items():
         yield f"  {reason:<25} {count:>9,}  {REASONS[reason].meaning}"
-    yield f"  carm statement BN15 --period {period} says what to mend; then {again}"
+    yield f"  What to mend is told by carm statement BN15 --period {period}"
+    yield f"  Then {again}"

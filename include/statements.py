@@ -8,6 +8,7 @@ the packs into place and seals the dataset ``statements``; in a live month it al
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -26,7 +27,7 @@ from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.interest import InterestRates
 from include.carm.period import Period
-from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_csv, render_json
+from include.carm.statement import Statement, StatementHead, StatementLine, build_statements, render_json, stream_csv
 from include.database import write_transaction
 from include.documents import read_document, read_documents, read_sums, write_pack
 from include.interest import calculate_interest
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 SHARD_STATEMENTS = 4_000
 """Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
@@ -124,7 +127,7 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
     documents = (
         document
-        for statement in _read_statements(lake, period, shard["offset"], shard["count"])
+        for statement in _tell_progress(_read_statements(lake, period, shard["offset"], shard["count"]), shard)
         for document in _render(statement, pages, pdfs)
     )
     pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), documents)
@@ -320,37 +323,56 @@ def _publish(
 
 def _read_statements(lake: Lake, period: Period, offset: int, count: int) -> Iterator[Statement]:
     """The statements at these places of the month's order, built one after the other."""
-    heads = pq.read_table(
-        lake.file("statement_heads", period), columns=["account_key", "parked_reason", *StatementHead._fields]
-    )
-    heads = heads.filter(pc.is_null(heads.column("parked_reason"))).slice(offset, count)
-    if not heads.num_rows:
+    file = lake.file("statement_heads", period)
+    places = pq.read_table(file, columns=["account_key", "parked_reason"])
+    places = places.filter(pc.is_null(places.column("parked_reason"))).slice(offset, count)
+    if not places.num_rows:
         return
-    keys = heads.column("account_key")
-    yield from _build(lake, period, heads, keys[0].as_py(), keys[-1].as_py())
+    keys = places.column("account_key")
+    first_key, last_key = keys[0].as_py(), keys[-1].as_py()
+    heads = [
+        batch.filter(pc.is_null(batch.column("parked_reason"))).select(StatementHead._fields)
+        for batch in _stream_accounts(file, ["parked_reason", *StatementHead._fields], first_key, last_key)
+    ]
+    yield from _build(lake, period, pa.Table.from_batches(heads), first_key, last_key)
 
 
 def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
-    lines = pq.read_table(
-        lake.file("statement_lines", period),
-        columns=["bn15", *StatementLine._fields],
-        # Lines stand in the order of accounts, so this reads few row groups.
-        filters=[("account_key", ">=", first_key), ("account_key", "<=", last_key)],
-    )
+    columns = ["bn15", *StatementLine._fields]
+    lines = _stream_accounts(lake.file("statement_lines", period), columns, first_key, last_key)
     return build_statements(
-        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in table_rows(lines))
+        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _batch_rows(lines))
     )
+
+
+def _stream_accounts(path: Path, columns: Sequence[str], first_key: int, last_key: int) -> Iterator[pa.RecordBatch]:
+    """``columns`` of the accounts with these keys, a batch at a time; rows stand in the order of accounts."""
+    file = pq.ParquetFile(path, pre_buffer=False)
+    place = file.schema_arrow.get_field_index("account_key")
+    bounds = [file.metadata.row_group(number).column(place).statistics for number in range(file.num_row_groups)]
+    wanted = [number for number, keys in enumerate(bounds) if keys.min <= last_key and first_key <= keys.max]
+    for batch in file.iter_batches(_LINES_A_BATCH, row_groups=wanted, columns=["account_key", *columns]):
+        key = batch.column("account_key")
+        yield batch.filter(pc.and_(pc.greater_equal(key, first_key), pc.less_equal(key, last_key))).select(columns)
 
 
 def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
-    days = {field.name for field in table.schema if pa.types.is_date(field.type)}
-    for batch in table.to_batches(max_chunksize=_LINES_A_BATCH):
-        columns = [
-            (column.cast(pa.string()) if name in days else column).to_pylist()
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        yield from zip(*columns, strict=True)
+    return _batch_rows(table.to_batches(max_chunksize=_LINES_A_BATCH))
+
+
+def _batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in batches:
+        yield from zip(*(_values(column) for column in batch.columns), strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column. Texts that are equal are one object: most columns hold few that differ."""
+    if not (pa.types.is_date(column.type) or pa.types.is_string(column.type)):
+        return column.to_pylist()
+    encoded = column.dictionary_encode()
+    texts = encoded.dictionary.cast(pa.string()).to_pylist()
+    return [None if place is None else texts[place] for place in encoded.indices.to_pylist()]
 
 
 def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursement]:
@@ -358,9 +380,20 @@ def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursemen
     return Contacts.load(), ws.calendar.issued_on(period), AllocationRules.load().disbursement_of(period)
 
 
-def _render(statement: Statement, pages: StatementPages, pdfs: StatementPdfs | None) -> Iterator[tuple[str, bytes]]:
-    yield f"{statement.head.bn15}.csv", render_csv(statement)
-    yield f"{statement.head.bn15}.html", pages.render(statement)
+def _tell_progress(statements: Iterator[Statement], shard: Mapping[str, Any]) -> Iterator[Statement]:
+    """The same statements; each tenth of the shard is logged when its documents are written."""
+    step = max(-(-shard["count"] // 10), 1)
+    for done, statement in enumerate(statements, start=1):
+        yield statement
+        if done % step == 0 or done == shard["count"]:
+            log.info("shard %s: %s of %s statements rendered", shard["shard"], f"{done:,}", f"{shard['count']:,}")
+
+
+def _render(
+    statement: Statement, pages: StatementPages, pdfs: StatementPdfs | None
+) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
+    yield f"{statement.head.bn15}.csv", stream_csv(statement)
+    yield f"{statement.head.bn15}.html", pages.stream(statement)
     if pdfs is not None:
         yield f"{statement.head.bn15}.pdf", pdfs.render(statement)
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import NamedTuple, cast
 
@@ -174,6 +174,8 @@ def build_statements(
         raise ValueError("there are statement lines without a statement")
 
 
+_CSV_ROWS_A_PART = 1_000
+
 CSV_COLUMNS = ("bn15", "period", *StatementLine._fields)
 _TEXT_COLUMNS = tuple(
     StatementLine._fields.index(name)
@@ -193,16 +195,24 @@ def render_csv(statement: Statement) -> bytes:
     comma to an English one. Names are the same in every language: the files of several accounts can be put one after
     the other. Text that a spreadsheet would calculate gets a ``'`` before it.
     """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(CSV_COLUMNS)
+    return b"".join(stream_csv(statement))
+
+
+def stream_csv(statement: Statement) -> Iterator[bytes]:
+    """The same in parts, so that nobody has to hold the whole of a statement with very many lines."""
     account = (statement.head.bn15, statement.head.period)
-    for line in statement.lines:
-        cells = list(line)
-        for column in _TEXT_COLUMNS:
-            cells[column] = guard_formula(cast(str | None, cells[column]))
-        writer.writerow((*account, *cells))
-    return out.getvalue().encode()
+    rows = chain([CSV_COLUMNS], (_csv_row(account, line) for line in statement.lines))
+    while part := list(islice(rows, _CSV_ROWS_A_PART)):
+        out = io.StringIO(newline="")
+        csv.writer(out, lineterminator="\r\n").writerows(part)
+        yield out.getvalue().encode()
+
+
+def _csv_row(account: tuple[str, str], line: StatementLine) -> tuple[object, ...]:
+    cells = list(line)
+    for column in _TEXT_COLUMNS:
+        cells[column] = guard_formula(cast(str | None, cells[column]))
+    return (*account, *cells)
 
 
 def render_json(statement: Statement) -> bytes:
