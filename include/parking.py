@@ -196,8 +196,8 @@ def _refuse_too_many(con: DuckDBPyConnection, period: Period, failing: pa.Table,
         return
     raise DataError(
         f"the statements of {period} are not published: {tell_count(failing.num_rows, 'account')} of {statements:,} "
-        f"would be parked ({tell_reasons(count_parked(failing))}), more than policy.yaml lets be parked; the fault is in "
-        "the data or the code of the month and not in them: run carm verify, and keep the log"
+        f"would be parked ({tell_reasons(count_parked(failing))}), more than policy.yaml allows; the fault is in the "
+        "data or the code of the month and not in them: run carm verify, and keep the log"
     )
 
 

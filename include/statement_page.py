@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from itertools import islice
@@ -195,7 +195,7 @@ class StatementWords:
         return self.texts["account_closed_on"].format(closed_on=head.closed_on)
 
     def _section(
-        self, section: str, lines: list[StatementLine], *, streamed: bool
+        self, section: str, lines: Sequence[StatementLine], *, streamed: bool
     ) -> tuple[str, str, str, str, Iterable[tuple[str, ...]]]:
         total = format_amount(sum(line.amount_cents for line in lines), self.language)
         rows = map(self._row, lines)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+import marshal
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, overload
 
 COMPONENTS = (
     "customs_duty_cents",
@@ -135,21 +138,69 @@ class StatementHead(NamedTuple):
 _FIRST_AGE = StatementHead._fields.index(AGEING[0])
 
 
+_LINES_A_PACKET = 1_000
+MOST_UNPACKED_LINES = 10_000
+"""More lines than this are kept packed: as objects, 300,000 of them take 200 MB."""
+
+
+class PackedLines(Sequence[StatementLine]):
+    """Very many lines, packed a thousand at a time; those of one packet are objects while somebody goes over them."""
+
+    def __init__(self, lines: Iterable[StatementLine]) -> None:
+        rows = iter(lines)
+        self._packets: list[bytes] = []
+        count = 0
+        while packet := [tuple(line) for line in islice(rows, _LINES_A_PACKET)]:
+            self._packets.append(zlib.compress(marshal.dumps(packet), level=1))
+            count += len(packet)
+        self._places = range(count)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> StatementLine: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> PackedLines: ...
+
+    def __getitem__(self, place: int | slice) -> StatementLine | PackedLines:
+        if isinstance(place, slice):
+            part = copy(self)
+            part._places = self._places[place]
+            return part
+        number, within = divmod(self._places[place], _LINES_A_PACKET)
+        return self._unpack(number)[within]
+
+    def __iter__(self) -> Iterator[StatementLine]:
+        for number, places in groupby(self._places, key=lambda place: place // _LINES_A_PACKET):
+            lines = self._unpack(number)
+            yield from (lines[place % _LINES_A_PACKET] for place in places)
+
+    def _unpack(self, number: int) -> list[StatementLine]:
+        # What this very process packed.
+        rows = marshal.loads(zlib.decompress(self._packets[number]))  # noqa: S302
+        return [StatementLine._make(row) for row in rows]
+
+
 class Statement(NamedTuple):
     """One statement: its head and its lines, numbered from 1 and grouped by section."""
 
     head: StatementHead
-    lines: tuple[StatementLine, ...]
+    lines: Sequence[StatementLine]
 
     @property
     def languages(self) -> tuple[str, ...]:
         """The languages of the page, in the order in which they follow each other."""
         return ("en", "fr") if self.head.language == "both" else (self.head.language,)
 
-    def sections(self) -> Iterator[tuple[str, list[StatementLine]]]:
+    def sections(self) -> Iterator[tuple[str, Sequence[StatementLine]]]:
         """Each section that has lines, in the order of the page."""
+        start = 0
         for section, lines in groupby(self.lines, key=itemgetter(1)):
-            yield section, list(lines)
+            stop = start + sum(1 for _ in lines)
+            yield section, self.lines[start:stop]
+            start = stop
 
 
 def build_statements(
@@ -163,9 +214,10 @@ def build_statements(
     waiting = next(groups, None)
     for row in heads:
         head = StatementHead._make(row)
-        own: tuple[StatementLine, ...] = ()
+        own: Sequence[StatementLine] = ()
         if waiting is not None and waiting[0] == head.bn15:
-            own = tuple(StatementLine._make(line) for _, line in waiting[1])
+            found = (StatementLine._make(line) for _, line in waiting[1])
+            own = PackedLines(found) if head.line_count > MOST_UNPACKED_LINES else tuple(found)
             waiting = next(groups, None)
         if len(own) != head.line_count:
             raise ValueError(f"a statement of {head.period} has {len(own)} lines instead of {head.line_count}")

@@ -263,8 +263,8 @@ def test_a_fault_of_more_accounts_than_the_policy_lets_pass_stops_the_month(tmp_
         month.run()
 
     assert str(stopped.value) == (
-        "the statements of 2021-12 are not published: 5 accounts of 5 would be parked (balance_does_not_add_up 5), more "
-        "than policy.yaml lets be parked; the fault is in the data or the code of the month and not in them: run carm "
+        "the statements of 2021-12 are not published: 5 accounts of 5 would be parked (balance_does_not_add_up 5), "
+        "more than policy.yaml allows; the fault is in the data or the code of the month and not in them: run carm "
         "verify, and keep the log"
     )
     assert not month.ws.lake().has("statement_heads", month.period)

@@ -13,7 +13,7 @@ import pytest
 from include import lake, statement_page, statements
 from include.carm import statement as statement_module
 from include.carm.business_number import bn9_with_check_digit
-from include.carm.statement import render_csv, stream_csv
+from include.carm.statement import PackedLines, render_csv, stream_csv
 from include.documents import read_documents, write_pack
 from include.statement_page import StatementWords
 from tests.statements.ledger import account, posting
@@ -185,3 +185,39 @@ def test_the_rows_of_a_csv_are_made_while_it_is_written(monkeypatch: pytest.Monk
     assert -(-(len(statement.lines) + 1) // 7) == len(parts)
     assert render_csv(statement) == b"".join(parts)
     assert {7} == {part.count(b"\r\n") for part in parts[:-1]}
+
+
+def test_many_lines_are_packed_and_are_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement_module, "_LINES_A_PACKET", 7)
+    statement = long("both")
+    packed = PackedLines(statement.lines)
+
+    assert len(statement.lines) == len(packed)
+    assert list(statement.lines) == list(packed) == list(packed)
+    assert (statement.lines[8], statement.lines[-1]) == (packed[8], packed[-1])
+    assert list(statement.lines[5:23]) == list(packed[5:23])
+    assert list(statement.lines[6:20][3:9]) == list(packed[6:20][3:9])
+    assert pages().render(statement) == pages().render(statement._replace(lines=packed))
+    assert [(name, list(lines)) for name, lines in statement.sections()] == [
+        (name, list(lines)) for name, lines in statement._replace(lines=packed).sections()
+    ]
+
+
+def test_a_statement_is_packed_above_the_limit_and_not_at_it(
+    month: SealedMonth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for most, kind in ((LINES_AN_ACCOUNT, tuple), (LINES_AN_ACCOUNT - 1, PackedLines)):
+        monkeypatch.setattr(statement_module, "MOST_UNPACKED_LINES", most)
+        found = list(statements._read_statements(month.ws.lake(), month.period, 0, 7))
+        assert {kind} == {type(statement.lines) for statement in found}
+        assert [LINES_AN_ACCOUNT] * 7 == [len(statement.lines) for statement in found]
+
+
+def test_only_one_packet_of_lines_is_unpacked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement_module, "_LINES_A_PACKET", 5)
+    packed, opened = PackedLines(long("en").lines), []
+    unpack = PackedLines._unpack
+    monkeypatch.setattr(PackedLines, "_unpack", lambda lines, number: opened.append(number) or unpack(lines, number))
+
+    for place, _ in enumerate(packed):
+        assert list(range(place // 5 + 1)) == opened
