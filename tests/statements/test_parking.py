@@ -301,6 +301,42 @@ def test_an_account_may_be_parked_only_with_a_reason_and_must_be_where_there_is_
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "is_asked"),
+    [
+        (None, True),
+        ("account_not_published", True),
+        ("open_items_do_not_add_up", False),
+        ("previous_month_parked", False),
+    ],
+)
+def test_of_an_account_that_is_known_not_to_add_up_nothing_is_asked_again(reason: str | None, is_asked: bool) -> None:
+    """As ``carm verify`` asks: whose items, or whose opening balance, are a cent off."""
+    heads = pa.Table.from_pylist(
+        [{"bn15": BAD, "account_key": 3, "opening_cents": 5, "closing_cents": 7, "parked_reason": reason}],
+        schema=pa.schema(
+            {
+                "bn15": pa.string(),
+                "account_key": pa.int64(),
+                "opening_cents": pa.int64(),
+                "closing_cents": pa.int64(),
+                "parked_reason": pa.string(),
+            }
+        ),
+    )
+    items = pa.table({"bn15": [BAD], "account_key": [3], "remaining_cents": [8]})
+    closings = pa.table({"bn15": [BAD], "account_key": [3], "closing_cents": [4]})
+    with engine.connect() as con:
+        found = [
+            engine.run_table(con, "check_open_items", {"open_items": items, "statement_heads": heads}),
+            engine.run_table(
+                con, "check_statement_chain", {"previous_statements": closings, "previous_parked": closings.slice(0, 0)}
+            ),
+        ]
+    expected = [[BAD], [BAD]] if is_asked else [[], []]
+    assert expected == [rows.column("bn15").to_pylist() for rows in found]
+
+
 # The months after
 
 
