@@ -25,6 +25,10 @@ asks for the seal of what it reads, and the same data give the same files; a mon
 - `plan` is green and its state is *held*: a limit of the policy was reached, or the policy asks for an approval. The
   month goes on, and no account changes. Trigger `carm_apply_plan` with the plan's hash: somebody who neither started
   nor cleared this run must approve.
+- `statement_lines` is green and its log says *parked and without a statement*: all other accounts have theirs.
+  `carm status` counts the parked ones by reason, `carm statement BN15` says of one what to mend.
+- `statement_lines`: *more than policy.yaml allows*. So many accounts do not add up that the fault is not in them.
+  Nothing was published: run `carm verify`, keep the log.
 - `render_shard`: *disk full*. Make room and clear the shard; the other shards stay.
 - the run was killed: trigger the same month again.
 

@@ -38,11 +38,12 @@ class Pack:
     sha256: str
 
 
-def write_pack(path: Path, documents: Iterable[tuple[str, bytes]]) -> Pack:
+def write_pack(path: Path, documents: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> Pack:
     """Write ``documents`` (pairs of name and content, sorted by name) as one zip, moved into place when complete.
 
-    The same documents give the same bytes. The file is readable by its owner alone. Raises ``Unavailable`` where it
-    cannot be written, ``ValueError`` for names out of order: a pack is searched by the order of its names.
+    A content may come in parts: each is written before the next is asked for. The same documents give the same bytes,
+    in whatever parts. The file is readable by its owner alone. Raises ``Unavailable`` where it cannot be written,
+    ``ValueError`` for names out of order: a pack is searched by the order of its names.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -64,15 +65,19 @@ def write_pack(path: Path, documents: Iterable[tuple[str, bytes]]) -> Pack:
     return Pack(path, count, digest)
 
 
-def _write_members(file: BinaryIO, documents: Iterable[tuple[str, bytes]]) -> int:
+def _write_members(file: BinaryIO, documents: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> int:
     sums, last = [], ""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         for name, content in documents:
             if name <= last:
                 raise ValueError(f"the documents of a pack must be sorted: {name} comes after {last}")
             last = name
-            sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
-            archive.writestr(_member(name), content)
+            digest = hashlib.sha256()
+            with archive.open(_member(name), "w") as member:
+                for part in [content] if isinstance(content, bytes) else content:
+                    digest.update(part)
+                    member.write(part)
+            sums.append(f"{digest.hexdigest()}  {name}\n")
         archive.writestr(_member(SUMS_NAME), "".join(sums).encode())
     return len(sums)
 

@@ -212,12 +212,20 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     # Where nothing changed, the record is what a person should open, not this run's copy.
     place = lake if changed else record
     with engine.connect() as con:
-        read = ("account_decisions", "statements", "statement_lines", "interest", "quarantine", "control_totals")
+        read = (
+            "account_decisions",
+            "statements",
+            "statement_lines",
+            "interest",
+            "parked",
+            "quarantine",
+            "control_totals",
+        )
         for dataset in read:
             engine.register(con, dataset, [lake.file(dataset, period)])
         figures = {
             name: engine.run_table(con, f"select_summary_of_{name}").to_pylist()
-            for name in ("decisions", "statements", "interest", "quarantine", "control_totals")
+            for name in ("decisions", "statements", "interest", "parked", "quarantine", "control_totals")
         }
     return {
         "period": month["period"],
@@ -231,6 +239,7 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "quarantine": figures["quarantine"],
         "statements": figures["statements"][0],
         "interest": figures["interest"][0],
+        "parked": {row["reason"]: row["accounts"] for row in figures["parked"]},
         "control_totals": figures["control_totals"],
         "notices": _notice_counts(lake, period),
         "plan": _plan_of(ws, month),
@@ -298,6 +307,7 @@ def read_summary(ws: Workspace, period: Period, area: str) -> dict[str, Any] | N
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """The summary as a person reads it at the end of ``make run``, one text line each."""
     from include.carm.money import format_money
+    from include.parking import parked_lines, retry
 
     def cents(value: int) -> str:
         return format_money(value, "en")
@@ -314,6 +324,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         f"{cents(statements['opening_cents'])} + debits {cents(statements['debits_cents'])} - credits "
         f"{cents(statements['credits_cents'])} = closing {cents(statements['closing_cents'])}"
     )
+    again = retry(Period.parse(summary["period"]), is_issued=summary["issued"])
+    # A summary of an earlier release says nothing of them.
+    lines += parked_lines(summary["period"], summary.get("parked", {}), again)
     interest = summary["interest"]
     lines.append(
         f"Interest on overdue amounts: calculated {cents(interest['calculated_cents'])} for "

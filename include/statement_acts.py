@@ -34,11 +34,12 @@ from include.documents import write_pack
 from include.month import newest_issued
 from include.month_locks import require_unlocked
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
+from include.parking import parked_reason
 from include.person_records import next_known_from, next_number, require_person, require_reason
 from include.register import account_on_record
 from include.statement_registry import is_issued
 from include.statement_versions import StatementVersion, current_version, reissue_pack, versions_of
-from include.statements import derive_statement, render_reissue, versions_now, why_parked
+from include.statements import derive_statement, render_reissue, versions_now
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -108,13 +109,13 @@ def issue_parked(ws: Workspace, period: Period, bn15: str, order: Order) -> dict
     """
     number = require_bn15(bn15)
     _require_issued(ws, period)
-    if why_parked(ws.lake(), period, number) is None:
+    if parked_reason(ws.lake(), period, number) is None:
         raise Refused(f"account {number} is not parked in {period}: there is no statement to be issued late")
     with ws.operations.connect() as connection:
         if versions_of(connection, period, number):
             raise Refused(f"the statement of {number} for {period} was issued already")
         before = period.previous()
-        is_first = not ws.lake().has("parked", before) or why_parked(ws.lake(), before, number) is None
+        is_first = not ws.lake().has("parked", before) or parked_reason(ws.lake(), before, number) is None
         if not is_first and not versions_of(connection, before, number):
             raise Refused(f"account {number} is parked in {before} too: issue the statement of {before} first")
     _require_day(ws, order.acted_on, ws.calendar.issued_on(period))
@@ -153,7 +154,7 @@ def as_known_now(ws: Workspace, period: Period, issued: Statement) -> Statement:
     account, head, lines = found.to_pylist()[0], issued.head, issued.lines
     if newest_issued(ws) == period:
         # Of an account that was parked nothing was published that could be kept.
-        is_parked = why_parked(ws.lake(), period, number) is not None
+        is_parked = parked_reason(ws.lake(), period, number) is not None
         derived = derive_statement(ws, period, number, account=found if is_parked else None)
         lines = derived.lines
         head = derived.head._replace(
@@ -205,7 +206,7 @@ def _current(ws: Workspace, period: Period, bn15: str) -> tuple[str, StatementVe
     _require_issued(ws, period)
     current = current_version(ws, period, number)
     if current is None:
-        parked = why_parked(ws.lake(), period, number)
+        parked = parked_reason(ws.lake(), period, number)
         instead = f": it is parked ({parked}), see the act issue_parked" if parked else ""
         raise DataError(f"account {number} has no statement for {period}{instead}")
     return number, current

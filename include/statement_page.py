@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts
@@ -35,6 +37,10 @@ _TEXT_MARK = re.compile(r"\[\[([a-z0-9_]+)\]\]")
 _CSS_TEXT_MARK = re.compile(r"\[\[(en|fr)\.([a-z0-9_]+)\]\]")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 _NOT_BN15 = re.compile(r"[^0-9A-Z]")
+
+# HTML forbids the character, so nothing else on a page can be taken for it.
+_PLACE_OF_BODIES = "\0"
+_PIECES_A_PART = 5_000
 
 
 @cache
@@ -70,16 +76,25 @@ class StatementPages:
 
         Raises ``KeyError`` for a statement whose language is none of ``en``, ``fr``, ``both``.
         """
+        return b"".join(self.stream(statement))
+
+    def stream(self, statement: Statement) -> Iterator[bytes]:
+        """The same in parts, so that nobody has to hold the whole page of a statement with very many lines."""
         head, languages = statement.head, statement.languages
-        bodies = [self._bodies[language].render(self._words[language].context(statement)) for language in languages]
         page = self._pages[languages[0]].render(
             title=document_title(statement),
             page_label=page_label(head),
             has_language_choice=len(languages) > 1,
-            # Escaped where it was rendered.
-            bodies=Markup("".join(bodies)),  # noqa: S704
+            bodies=_PLACE_OF_BODIES,
         )
-        return page.encode()
+        before, after = page.split(_PLACE_OF_BODIES)
+        yield before.encode()
+        for language in languages:
+            context = self._words[language].context(statement, streamed=True)
+            pieces = self._bodies[language].generate(context)
+            while part := "".join(islice(pieces, _PIECES_A_PART)):
+                yield part.encode()
+        yield after.encode()
 
 
 class StatementWords:
@@ -105,8 +120,8 @@ class StatementWords:
             "disbursed_after": str(disbursement.after_months or ""),
         }
 
-    def context(self, statement: Statement) -> dict[str, Any]:
-        """The values that a template of this language fills in."""
+    def context(self, statement: Statement, *, streamed: bool = False) -> dict[str, Any]:
+        """The values that a template of this language fills in; ``streamed``: rows are made while it goes over them."""
         head, lines = statement.head, statement.lines
         money = {
             name: format_money(cents, self.language)
@@ -119,7 +134,7 @@ class StatementWords:
                 ("total", head.total_payable_cents),
             )
         }
-        sections = [self._section(section, own) for section, own in statement.sections()]
+        sections = [self._section(section, own, streamed=streamed) for section, own in statement.sections()]
         return {
             **self._fixed,
             **money,
@@ -198,10 +213,13 @@ class StatementWords:
             return self.texts["account_closed"]
         return self.texts["account_closed_on"].format(closed_on=head.closed_on)
 
-    def _section(self, section: str, lines: list[StatementLine]) -> tuple[str, str, str, str, list[tuple[str, ...]]]:
+    def _section(
+        self, section: str, lines: Sequence[StatementLine], *, streamed: bool
+    ) -> tuple[str, str, str, str, Iterable[tuple[str, ...]]]:
         total = format_amount(sum(line.amount_cents for line in lines), self.language)
-        rows = [self._row(line) for line in lines]
-        return section, self.texts[f"section_{section}"], self.texts.get(f"note_{section}", ""), total, rows
+        rows = map(self._row, lines)
+        note = self.texts.get(f"note_{section}", "")
+        return section, self.texts[f"section_{section}"], note, total, rows if streamed else list(rows)
 
     def _row(self, line: StatementLine) -> tuple[str, ...]:
         language, texts = self.language, self.texts

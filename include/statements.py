@@ -8,9 +8,11 @@ the packs into place and seals the dataset ``statements``; in a live month it al
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ from include.carm.statement import (
     build_statements,
     render_csv,
     render_json,
+    stream_csv,
 )
 from include.database import write_transaction
 from include.documents import read_document, read_documents, read_member, read_sums, write_pack
@@ -41,6 +44,14 @@ from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
+from include.parking import (
+    outstanding_accounts,
+    parked_reason,
+    prove_statements,
+    recorded_parking,
+    require_sound,
+    why_parked,
+)
 from include.source_schema import demo_world
 from include.statement_page import StatementPages, template_version
 from include.statement_pdf import TYPESETTER_VERSION, StatementPdfs
@@ -53,6 +64,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 SHARD_STATEMENTS = 4_000
 """Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
@@ -81,15 +94,18 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
 
     Invariants 2 and 3 of the design are checked before anything is written: every posting stands on exactly one line
     of exactly one statement or belongs to a parked account; closing = opening + debits - credits = the baseline and
-    all effects since; opening = the closing of the month before. Raises ``DataError`` with the first that fails and
-    ``Refused`` where an issued month would come out different.
+    all effects since; opening = the closing of the month before. An account that fails is parked, and the others go on
+    (:mod:`include.parking`). Raises ``DataError`` where that does not mend it, and ``Refused`` where an issued month
+    would come out different.
     """
     period = Period.parse(month["period"])
     lake = ws.lake(month["area"])
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         carry_forward(ws, con, period, month["run_id"])
-        _derive(ws, con, lake, period)
-        _check(con, lake, period)
+        gather_month(ws, con, lake, period)
+        engine.register(con, "parking", outstanding_accounts(ws, lake, month, period))
+        draw_up_statements(ws, con, period)
+        prove_statements(con, lake, period, ws.policy.parking, partial(draw_up_statements, ws, con, period))
         seals = [
             _publish(ws, month, lake, name, period, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
             for name in _DERIVED
@@ -130,7 +146,7 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     wording = _wording(ws, period)
     pages = StatementPages(*wording)
     pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
-    statements = _read_statements(lake, period, shard["offset"], shard["count"])
+    statements = _tell_progress(_read_statements(lake, period, shard["offset"], shard["count"]), shard)
     pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), render_documents(statements, pages, pdfs))
     return {**shard, "documents": pack.documents, "sha256": pack.sha256}
 
@@ -201,7 +217,7 @@ def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area
         lake.file("statements", period), columns=["document_sha256"], filters=[("bn15", "==", number)]
     )
     if not issued.num_rows:
-        raise DataError(_why_no_statement(lake, period, number))
+        raise DataError(_why_no_statement(ws, lake, period, number))
     content = None
     if format != "json":
         content = read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
@@ -230,28 +246,34 @@ def read_issued_object(ws: Workspace, period: Period, bn15: str) -> Statement:
 
 
 def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Table | None = None) -> Statement:
-    """The statement that the tables of today make of the postings that were extracted for the month.
+    """The statement that the tables of today make of the postings that were extracted for an issued month.
 
-    ``account`` is the one row of ``accounts`` in place of what was published of the account, if anything was. The
-    whole month is derived, and proved, for what an account has open hangs together over its months. Nothing is written.
-    Raises ``DataError`` where the account would be parked.
+    ``account`` is the one row of ``accounts`` of an account that was parked then, and is not any more. The whole month
+    is derived, for what an account has open hangs together over its months. Nothing is written. Raises ``DataError``
+    where the account has no statement, or would be parked.
     """
     lake = ws.lake()
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        accounts = None
-        if account is not None:
-            published = pq.read_table(lake.file("accounts", period), partitioning=None)
-            others = published.filter(pc.not_equal(published.column("bn15"), bn15))
-            accounts = pa.concat_tables([others, account]).sort_by("account_key")
-        _derive(ws, con, lake, period, accounts)
-        _check(con, lake, period)
+        accounts = None if account is None else _with_account(lake, period, account)
+        gather_month(ws, con, lake, period, accounts)
+        engine.register(con, "parking", recorded_parking(lake, period, without=None if account is None else bn15))
+        draw_up_statements(ws, con, period)
+        require_sound(con, lake, period, bn15)
         head, lines = (_of_account(con, name, bn15) for name in ("statement_heads", "statement_lines"))
     if not head.num_rows:
-        raise DataError(_why_no_statement(lake, period, bn15))
+        raise DataError(_why_no_statement(ws, lake, period, bn15))
     reason = head.column("parked_reason")[0].as_py()
     if reason is not None:
         raise DataError(f"account {bn15} is parked in {period} still ({reason}): put right what it is parked for first")
-    return next(_join(head, lines.sort_by("line_no")))
+    columns = ["bn15", *StatementLine._fields]
+    return next(_join(head, lines.sort_by("line_no").select(columns).to_batches()))
+
+
+def _with_account(lake: Lake, period: Period, account: pa.Table) -> pa.Table:
+    """The published accounts of the month, with this one in place of what was published of it, if anything was."""
+    published = pq.read_table(lake.file("accounts", period), partitioning=None)
+    others = published.filter(pc.not_equal(published.column("bn15"), account.column("bn15")[0]))
+    return pa.concat_tables([others, account]).sort_by("account_key")
 
 
 def _of_account(con: DuckDBPyConnection, relation: str, bn15: str) -> pa.Table:
@@ -265,7 +287,8 @@ def render_reissue(ws: Workspace, statement: Statement) -> Iterator[tuple[str, b
     period, number = Period.parse(statement.head.period), statement.head.bn15
     # Whom to ask is who is in charge on the day of this version.
     wording = (Contacts.load(), date.fromisoformat(statement.reissue.issued_on), _disbursement(period))
-    documents = dict(render_documents([statement], StatementPages(*wording), StatementPdfs(*wording)))
+    rendered = render_documents([statement], StatementPages(*wording), StatementPdfs(*wording))
+    documents = {name: content if isinstance(content, bytes) else b"".join(content) for name, content in rendered}
     documents[f"{number}.json"] = render_json(statement)
     yield from sorted(documents.items())
 
@@ -351,9 +374,13 @@ def write_private(path: Path, content: bytes) -> None:
 # Deriving and proving
 
 
-def _derive(
+def gather_month(
     ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period, accounts: pa.Table | None = None
 ) -> None:
+    """Make the relations that the statements of a month are drawn up from: what is open, its age, its interest.
+
+    ``accounts`` stands in place of the published ones. Raises ``DataError`` where a month lacks its activity.
+    """
     engine.register(con, "accounts", [lake.file("accounts", period)] if accounts is None else accounts)
     known = set(lake.periods("activity"))
     extracted = [p for p in lake.periods("transactions") if p <= period]
@@ -371,6 +398,10 @@ def _derive(
     engine.register(con, "interest", calculate_interest(ws, con, period, rates))
     # The balances brought forward are those of all months, where the open items begin with the first.
     engine.register(con, "baseline", lake.files("baseline"))
+
+
+def draw_up_statements(ws: Workspace, con: DuckDBPyConnection, period: Period) -> None:
+    """Heads and lines of all accounts but those of the relation ``parking``, and what follows from them."""
     days = {
         "period": str(period),
         "period_start": ws.calendar.start(period),
@@ -382,33 +413,6 @@ def _derive(
     engine.create_table(con, "statement_lines", "derive_statement_lines")
     engine.create_table(con, "parked", "derive_parked_statements")
     engine.create_table(con, "ledger_totals", "derive_ledger_totals")
-
-
-def _check(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
-    _raise_offenders(period, engine.run_table(con, "check_statement_cover"))
-    _raise_offenders(period, engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
-    _raise_offenders(period, engine.run_table(con, "check_ledger_totals"))
-    before = period.previous()
-    if lake.has("statements", before):
-        closings: dict[str, engine.Relation] = {
-            "previous_statements": [lake.file("statements", before)],
-            "previous_parked": [lake.file("parked", before)],
-        }
-        _raise_offenders(period, engine.run_table(con, "check_statement_chain", closings))
-
-
-def _raise_offenders(period: Period, offenders: pa.Table) -> None:
-    if not offenders.num_rows:
-        return
-    first = offenders.slice(0, 1).to_pylist()[0]
-    if first["bn15"] is None:
-        raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
-    place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
-    more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
-    raise DataError(
-        f"the statements of {period} are not published: {first['problem']} ({place}{more}); "
-        "look at the month's rows of that account in the lake"
-    )
 
 
 def _publish(
@@ -436,40 +440,61 @@ def _publish(
 
 def _read_statements(lake: Lake, period: Period, offset: int, count: int) -> Iterator[Statement]:
     """The statements at these places of the month's order, built one after the other."""
-    heads = pq.read_table(
-        lake.file("statement_heads", period), columns=["account_key", "parked_reason", *StatementHead._fields]
-    )
-    heads = heads.filter(pc.is_null(heads.column("parked_reason"))).slice(offset, count)
-    if not heads.num_rows:
+    file = lake.file("statement_heads", period)
+    places = pq.read_table(file, columns=["account_key", "parked_reason"])
+    places = places.filter(pc.is_null(places.column("parked_reason"))).slice(offset, count)
+    if not places.num_rows:
         return
-    keys = heads.column("account_key")
-    yield from _build(lake, period, heads, keys[0].as_py(), keys[-1].as_py())
+    keys = places.column("account_key")
+    first_key, last_key = keys[0].as_py(), keys[-1].as_py()
+    heads = [
+        batch.filter(pc.is_null(batch.column("parked_reason"))).select(StatementHead._fields)
+        for batch in _stream_accounts(file, ["parked_reason", *StatementHead._fields], first_key, last_key)
+    ]
+    yield from _build(lake, period, pa.Table.from_batches(heads), first_key, last_key)
 
 
 def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
-    lines = pq.read_table(
-        lake.file("statement_lines", period),
-        columns=["bn15", *StatementLine._fields],
-        # Lines stand in the order of accounts, so this reads few row groups.
-        filters=[("account_key", ">=", first_key), ("account_key", "<=", last_key)],
-    )
+    columns = ["bn15", *StatementLine._fields]
+    lines = _stream_accounts(lake.file("statement_lines", period), columns, first_key, last_key)
     return _join(heads, lines)
 
 
-def _join(heads: pa.Table, lines: pa.Table) -> Iterator[Statement]:
-    rows = table_rows(lines.select(["bn15", *StatementLine._fields]))
-    return build_statements(table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in rows))
+def _join(heads: pa.Table, lines: Iterable[pa.RecordBatch]) -> Iterator[Statement]:
+    """Heads with their lines; the first column of ``lines`` is the account."""
+    return build_statements(
+        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _batch_rows(lines))
+    )
+
+
+def _stream_accounts(path: Path, columns: Sequence[str], first_key: int, last_key: int) -> Iterator[pa.RecordBatch]:
+    """``columns`` of the accounts with these keys, a batch at a time; rows stand in the order of accounts."""
+    file = pq.ParquetFile(path, pre_buffer=False)
+    place = file.schema_arrow.get_field_index("account_key")
+    bounds = [file.metadata.row_group(number).column(place).statistics for number in range(file.num_row_groups)]
+    wanted = [number for number, keys in enumerate(bounds) if keys.min <= last_key and first_key <= keys.max]
+    for batch in file.iter_batches(_LINES_A_BATCH, row_groups=wanted, columns=["account_key", *columns]):
+        key = batch.column("account_key")
+        yield batch.filter(pc.and_(pc.greater_equal(key, first_key), pc.less_equal(key, last_key))).select(columns)
 
 
 def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
-    days = {field.name for field in table.schema if pa.types.is_date(field.type)}
-    for batch in table.to_batches(max_chunksize=_LINES_A_BATCH):
-        columns = [
-            (column.cast(pa.string()) if name in days else column).to_pylist()
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        yield from zip(*columns, strict=True)
+    return _batch_rows(table.to_batches(max_chunksize=_LINES_A_BATCH))
+
+
+def _batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in batches:
+        yield from zip(*(_values(column) for column in batch.columns), strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column. Texts that are equal are one object: most columns hold few that differ."""
+    if not (pa.types.is_date(column.type) or pa.types.is_string(column.type)):
+        return column.to_pylist()
+    encoded = column.dictionary_encode()
+    texts = encoded.dictionary.cast(pa.string()).to_pylist()
+    return [None if place is None else texts[place] for place in encoded.indices.to_pylist()]
 
 
 def read_again(ws: Workspace, period: Period, rows: Sequence[Row[Any]]) -> Iterator[tuple[Row[Any], dict[str, bytes]]]:
@@ -510,16 +535,25 @@ def _disbursement(period: Period) -> Disbursement:
     return AllocationRules.load().disbursement_of(period)
 
 
+def _tell_progress(statements: Iterator[Statement], shard: Mapping[str, Any]) -> Iterator[Statement]:
+    """The same statements; each tenth of the shard is logged when its documents are written."""
+    step = max(-(-shard["count"] // 10), 1)
+    for done, statement in enumerate(statements, start=1):
+        yield statement
+        if done % step == 0 or done == shard["count"]:
+            log.info("shard %s: %s of %s statements rendered", shard["shard"], f"{done:,}", f"{shard['count']:,}")
+
+
 def render_documents(
     statements: Iterable[Statement], pages: StatementPages, pdfs: StatementPdfs | None
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
     """The members of a pack: each statement as CSV, HTML and perhaps PDF; last :data:`OBJECTS_NAME`."""
     objects = []
     for statement in statements:
         number = statement.head.bn15
         objects.append(f"{statement.digest()}  {number}\n")
-        yield f"{number}.csv", render_csv(statement)
-        yield f"{number}.html", pages.render(statement)
+        yield f"{number}.csv", stream_csv(statement)
+        yield f"{number}.html", pages.stream(statement)
         if pdfs is not None:
             yield f"{number}.pdf", pdfs.render(statement)
     yield OBJECTS_NAME, "".join(objects).encode()
@@ -536,16 +570,12 @@ def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
     return next(_build(lake, period, heads, key, key))
 
 
-def why_parked(lake: Lake, period: Period, bn15: str) -> str | None:
-    """The reason for which the account was parked in the month; None where it was not."""
-    parked = pq.read_table(lake.file("parked", period), columns=["reason"], filters=[("bn15", "==", bn15)])
-    return parked.column("reason")[0].as_py() if parked.num_rows else None
-
-
-def _why_no_statement(lake: Lake, period: Period, bn15: str) -> str:
-    reason = why_parked(lake, period, bn15)
+def _why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
+    reason = parked_reason(lake, period, bn15)
     if reason is not None:
-        return f"account {bn15} has no statement for {period}: it is parked ({reason})"
+        with ws.operations.connect() as connection:
+            issued = is_issued(connection, period)
+        return why_parked(bn15, period, reason, is_issued=issued)
     return (
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"

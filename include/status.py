@@ -15,6 +15,7 @@ from include.carm.period import Period
 from include.coverage import COVERED, coverage_grid, coverage_id
 from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS
+from include.parking import parked_in, parked_lines, retry
 
 if TYPE_CHECKING:
     from include.lake import Lake
@@ -83,6 +84,7 @@ def _months(ws: Workspace, lake: Lake) -> list[dict[str, Any]]:
                 "period": str(period),
                 "decisions": seals.get(("account_decisions", str(period))),
                 "statements": seals.get(("statements", str(period))),
+                "parked": parked_in(lake, period) if seals.get(("parked", str(period))) else {},
                 "quarantined": seals.get(("quarantine", str(period))),
                 "plan": plan and {"hash": plan.plan_hash, "state": plan.state, "changes": plan.changes},
                 "issued": str(period) in issued,
@@ -124,6 +126,9 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
             f"{month['period']:<8} {decisions:>10} {statements:>11} {quarantined:>12} {month['gaps']:>5}  {plan:<28} "
             f"{'yes' if month['issued'] else 'no'}"
         )
+    for month in facts["months"]:
+        again = retry(Period.parse(month["period"]), is_issued=month["issued"])
+        lines += parked_lines(month["period"], month["parked"], again)
     if facts["coverage"]:
         lines += ["", *_coverage_lines(facts["coverage"])]
     if facts["horizon"]:

@@ -186,8 +186,8 @@ def _verify_chain(lake: Lake, con: DuckDBPyConnection, months: list[Period]) -> 
         engine.register(con, "parked_now", lake.files("parked", [month]), like="parked")
         con.execute(
             "CREATE OR REPLACE TEMP VIEW statement_heads AS "
-            "SELECT account_key, bn15, opening_cents FROM statements_now "
-            "UNION ALL SELECT account_key, bn15, opening_cents FROM parked_now"
+            "SELECT account_key, bn15, opening_cents, NULL AS parked_reason FROM statements_now "
+            "UNION ALL SELECT account_key, bn15, opening_cents, reason FROM parked_now"
         )
         engine.register(con, "previous_statements", lake.files("statements", [before]))
         engine.register(con, "previous_parked", lake.files("parked", [before]), like="parked")

@@ -25,7 +25,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Limit:
-    """Something is too much when it is more than ``rows`` and more than ``share`` (0 to 1) of all."""
+    """Something (rows, accounts) is too much when it is more than ``rows`` and more than ``share`` (0 to 1) of all."""
 
     rows: int
     share: float
@@ -80,6 +80,7 @@ class Policy:
     feeds: dict[str, Feed]
     quarantine: Limit
     drift: Limit
+    parking: Limit
     breaker: Breaker
     approval: Literal["always", "when_held", "never"]
     closure: Closure
@@ -97,6 +98,7 @@ class Policy:
             "feeds",
             "quarantine",
             "drift",
+            "parking",
             "breaker",
             "approval",
             "closure",
@@ -112,6 +114,7 @@ class Policy:
             feeds={name: _read_feed(feeds.section(name)) for name in FEEDS},
             quarantine=_read_limit(settings.section("quarantine")),
             drift=_read_limit(settings.section("drift")),
+            parking=_read_limit(settings.section("parking"), "accounts"),
             breaker=_read_breaker(settings.section("breaker")),
             approval=cast(
                 Literal["always", "when_held", "never"], settings.choice("approval", "always", "when_held", "never")
@@ -136,9 +139,9 @@ def _read_feed(row: Settings) -> Feed:
     )
 
 
-def _read_limit(row: Settings) -> Limit:
-    row.allow("share", "rows")
-    return Limit(rows=row.count("rows"), share=row.share("share"))
+def _read_limit(row: Settings, counted: str = "rows") -> Limit:
+    row.allow("share", counted)
+    return Limit(rows=row.count(counted), share=row.share("share"))
 
 
 def _read_breaker(row: Settings) -> Breaker:

@@ -10,11 +10,14 @@ import csv
 import hashlib
 import io
 import json
+import marshal
 import re
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, overload
 
 COMPONENTS = (
     "customs_duty_cents",
@@ -157,6 +160,51 @@ class Reissue(NamedTuple):
         return self.reason_en if language == "en" else self.reason_fr
 
 
+_LINES_A_PACKET = 1_000
+MOST_UNPACKED_LINES = 10_000
+"""More lines than this are kept packed: as objects, 300,000 of them take 200 MB."""
+
+
+class PackedLines(Sequence[StatementLine]):
+    """Very many lines, packed a thousand at a time; those of one packet are objects while somebody goes over them."""
+
+    def __init__(self, lines: Iterable[StatementLine]) -> None:
+        rows = iter(lines)
+        self._packets: list[bytes] = []
+        count = 0
+        while packet := [tuple(line) for line in islice(rows, _LINES_A_PACKET)]:
+            self._packets.append(zlib.compress(marshal.dumps(packet), level=1))
+            count += len(packet)
+        self._places = range(count)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> StatementLine: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> PackedLines: ...
+
+    def __getitem__(self, place: int | slice) -> StatementLine | PackedLines:
+        if isinstance(place, slice):
+            part = copy(self)
+            part._places = self._places[place]
+            return part
+        number, within = divmod(self._places[place], _LINES_A_PACKET)
+        return self._unpack(number)[within]
+
+    def __iter__(self) -> Iterator[StatementLine]:
+        for number, places in groupby(self._places, key=lambda place: place // _LINES_A_PACKET):
+            lines = self._unpack(number)
+            yield from (lines[place % _LINES_A_PACKET] for place in places)
+
+    def _unpack(self, number: int) -> list[StatementLine]:
+        # What this very process packed.
+        rows = marshal.loads(zlib.decompress(self._packets[number]))  # noqa: S302
+        return [StatementLine._make(row) for row in rows]
+
+
 class Statement(NamedTuple):
     """One statement: its head and its lines, numbered from 1 and grouped by section; the same for every format.
 
@@ -164,7 +212,7 @@ class Statement(NamedTuple):
     """
 
     head: StatementHead
-    lines: tuple[StatementLine, ...]
+    lines: Sequence[StatementLine]
     reissue: Reissue | None = None
 
     @property
@@ -174,15 +222,22 @@ class Statement(NamedTuple):
 
     def digest(self) -> str:
         """SHA-256 of all that is in the object: who has the same has the same words and figures in every format."""
-        whole = json.dumps(self, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(_SHAPE + whole.encode()).hexdigest()
+        digest = hashlib.sha256(_SHAPE + _encode((self.head, self.reissue)).encode())
+        lines = iter(self.lines)
+        while part := tuple(islice(lines, _LINES_A_PACKET)):
+            digest.update(_encode(part).encode())
+        return digest.hexdigest()
 
-    def sections(self) -> Iterator[tuple[str, list[StatementLine]]]:
+    def sections(self) -> Iterator[tuple[str, Sequence[StatementLine]]]:
         """Each section that has lines, in the order of the page."""
+        start = 0
         for section, lines in groupby(self.lines, key=itemgetter(1)):
-            yield section, list(lines)
+            stop = start + sum(1 for _ in lines)
+            yield section, self.lines[start:stop]
+            start = stop
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # A column that joins the object gives it another hash, even where its value is empty.
 _SHAPE = ",".join((*StatementHead._fields, *StatementLine._fields, *Reissue._fields)).encode()
 
@@ -198,9 +253,10 @@ def build_statements(
     waiting = next(groups, None)
     for row in heads:
         head = StatementHead._make(row)
-        own: tuple[StatementLine, ...] = ()
+        own: Sequence[StatementLine] = ()
         if waiting is not None and waiting[0] == head.bn15:
-            own = tuple(StatementLine._make(line) for _, line in waiting[1])
+            found = (StatementLine._make(line) for _, line in waiting[1])
+            own = PackedLines(found) if head.line_count > MOST_UNPACKED_LINES else tuple(found)
             waiting = next(groups, None)
         if len(own) != head.line_count:
             raise ValueError(f"a statement of {head.period} has {len(own)} lines instead of {head.line_count}")
@@ -208,6 +264,8 @@ def build_statements(
     if waiting is not None:
         raise ValueError("there are statement lines without a statement")
 
+
+_CSV_ROWS_A_PART = 1_000
 
 CSV_COLUMNS = ("bn15", "period", *StatementLine._fields)
 _TEXT_COLUMNS = tuple(
@@ -231,16 +289,24 @@ def render_csv(statement: Statement) -> bytes:
     comma to an English one. Names are the same in every language: the files of several accounts can be put one after
     the other. Text that a spreadsheet would calculate gets a ``'`` before it.
     """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(CSV_COLUMNS)
+    return b"".join(stream_csv(statement))
+
+
+def stream_csv(statement: Statement) -> Iterator[bytes]:
+    """The same in parts, so that nobody has to hold the whole of a statement with very many lines."""
     account = (statement.head.bn15, statement.head.period)
-    for line in statement.lines:
-        cells = list(line)
-        for column in _TEXT_COLUMNS:
-            cells[column] = guard_formula(cast(str | None, cells[column]))
-        writer.writerow((*account, *cells))
-    return out.getvalue().encode()
+    rows = chain([CSV_COLUMNS], (_csv_row(account, line) for line in statement.lines))
+    while part := list(islice(rows, _CSV_ROWS_A_PART)):
+        out = io.StringIO(newline="")
+        csv.writer(out, lineterminator="\r\n").writerows(part)
+        yield out.getvalue().encode()
+
+
+def _csv_row(account: tuple[str, str], line: StatementLine) -> tuple[object, ...]:
+    cells = list(line)
+    for column in _TEXT_COLUMNS:
+        cells[column] = guard_formula(cast(str | None, cells[column]))
+    return (*account, *cells)
 
 
 def render_json(statement: Statement) -> bytes:

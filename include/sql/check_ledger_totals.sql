@@ -20,7 +20,9 @@ heads AS (
 )
 
 SELECT
+    CAST(NULL AS VARCHAR) AS reason,
     'the totals for the general ledger are not those of the statements' AS problem,
+    CAST(NULL AS BIGINT) AS account_key,
     CAST(NULL AS VARCHAR) AS bn15,
     CAST(NULL AS VARCHAR) AS transaction_id
 FROM totals

@@ -4,6 +4,9 @@
 -- Writes: none
 -- Parameters: none
 -- Rerun: reads only.
+--
+-- Of an account that is parked because it does not add up, or because its statement before is outstanding, nothing is
+-- asked.
 WITH items AS (
     SELECT
         open_items.account_key,
@@ -17,5 +20,7 @@ SELECT COALESCE(items.bn15, statement_heads.bn15) AS bn15
 FROM items
 FULL OUTER JOIN statement_heads
     ON items.account_key = statement_heads.account_key
-WHERE COALESCE(items.remaining_cents, 0) <> COALESCE(statement_heads.closing_cents, 0)
+WHERE
+    COALESCE(items.remaining_cents, 0) <> COALESCE(statement_heads.closing_cents, 0)
+    AND COALESCE(statement_heads.parked_reason, 'account_not_published') = 'account_not_published'
 ORDER BY bn15

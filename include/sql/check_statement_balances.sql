@@ -6,7 +6,8 @@
 -- Rerun: reads only.
 --
 -- The closing balance is proved on a second path: `activity` here includes the period itself, where the heads add up
--- the period's own transactions.
+-- the period's own transactions. `reason` is the word under which an account that stands here is parked. Of an account
+-- that is parked because it does not add up, or because its statement before is outstanding, nothing is asked.
 WITH effects AS (
     SELECT
         account_key,
@@ -83,9 +84,11 @@ line_totals AS (
 
 joined AS (
     SELECT
+        COALESCE(heads.account_key, balances.account_key) AS account_key,
         COALESCE(heads.bn15, balances.bn15) AS bn15,
         heads.account_key IS NOT NULL AS has_head,
         heads.parked_reason IS NULL AS is_statement,
+        heads.parked_reason IS NULL OR heads.parked_reason = 'account_not_published' AS is_proved,
         heads.opening_cents,
         heads.debits_cents,
         heads.credits_cents,
@@ -114,38 +117,45 @@ joined AS (
 
 judged AS (
     SELECT
+        account_key,
         bn15,
         CASE
             WHEN NOT has_head AND all_effects_cents = 0 THEN NULL
-            WHEN NOT has_head THEN 'an account with a balance has no statement and is not parked'
-            WHEN debits_cents < 0 OR credits_cents < 0 THEN 'debits or credits are below zero'
+            WHEN NOT has_head
+                THEN 'balance_does_not_add_up: an account with a balance has no statement and is not parked'
+            WHEN NOT is_proved THEN NULL
+            WHEN debits_cents < 0 OR credits_cents < 0
+                THEN 'balance_does_not_add_up: debits or credits are below zero'
             WHEN closing_cents <> opening_cents + debits_cents - credits_cents
-                THEN 'a closing balance is not opening plus debits minus credits'
+                THEN 'balance_does_not_add_up: a closing balance is not opening plus debits minus credits'
             WHEN closing_cents <> all_effects_cents
-                THEN 'a closing balance is not the baseline plus the effects of all months'
+                THEN 'balance_does_not_add_up: a closing balance is not the baseline plus the effects of all months'
             WHEN under_review_cents <> all_under_review_cents
-                THEN 'an amount under review is not the sum over all months'
+                THEN 'balance_does_not_add_up: an amount under review is not the sum over all months'
             WHEN total_payable_cents <> GREATEST(closing_cents - under_review_cents, 0)
-                THEN 'a total payable is not what is left after the items under review'
-            WHEN ageing_cents <> closing_cents THEN 'the open items do not add up to the closing balance'
+                THEN 'balance_does_not_add_up: a total payable is not what is left after the items under review'
+            WHEN ageing_cents <> closing_cents
+                THEN 'open_items_do_not_add_up: the open items do not add up to the closing balance'
             WHEN NOT is_statement THEN NULL
             WHEN line_count <> printed_lines OR line_count <> last_line_no OR line_count <> line_numbers
-                THEN 'a statement does not have its lines, numbered from 1'
+                THEN 'lines_do_not_add_up: a statement does not have its lines, numbered from 1'
             WHEN debits_cents <> printed_debits_cents OR credits_cents <> printed_credits_cents
-                THEN 'the lines do not add up to debits and credits'
+                THEN 'lines_do_not_add_up: the lines do not add up to debits and credits'
             WHEN wrong_balances > 0 OR last_balance_cents <> closing_cents
-                THEN 'a running balance does not lead from opening to closing'
-            WHEN wrong_components > 0 THEN 'components do not add up to their line'
-        END AS problem
+                THEN 'lines_do_not_add_up: a running balance does not lead from opening to closing'
+            WHEN wrong_components > 0 THEN 'lines_do_not_add_up: components do not add up to their line'
+        END AS fault
     FROM joined
 )
 
 SELECT
-    problem,
+    SPLIT_PART(fault, ': ', 1) AS reason,
+    SPLIT_PART(fault, ': ', 2) AS problem,
+    account_key,
     bn15,
     CAST(NULL AS VARCHAR) AS transaction_id
 FROM judged
-WHERE problem IS NOT NULL
+WHERE fault IS NOT NULL
 ORDER BY
     problem,
     bn15

@@ -1,9 +1,12 @@
 -- Purpose: Find what breaks the exact cover: each posting on one line of one statement, or its account parked.
 -- Grain: one row per offending posting, line or account; an empty result means that the cover is exact.
--- Reads: accounts, statement_heads, statement_lines, transactions
+-- Reads: accounts, parking, statement_heads, statement_lines, transactions
 -- Writes: none
 -- Parameters: none
 -- Rerun: reads only.
+--
+-- `reason` is the word under which an account that stands here is parked. An account may be parked only because its own
+-- row was not published or because it stands in `parking`, and whatever stands there must be parked.
 WITH postings AS (
     SELECT
         account_key,
@@ -51,8 +54,14 @@ published_accounts AS (
     FROM accounts
 ),
 
+to_park AS (
+    SELECT DISTINCT account_key
+    FROM parking
+),
+
 posting_problems AS (
     SELECT
+        COALESCE(postings.account_key, lines.account_key) AS account_key,
         COALESCE(postings.bn15, lines.bn15) AS bn15,
         COALESCE(postings.transaction_id, lines.transaction_id) AS transaction_id,
         CASE
@@ -78,29 +87,41 @@ posting_problems AS (
 
 head_problems AS (
     SELECT
+        heads.account_key,
         heads.bn15,
         CAST(NULL AS VARCHAR) AS transaction_id,
         CASE
             WHEN heads.head_count > 1 THEN 'an account has more than one statement'
             WHEN heads.statement_count = 1 AND published_accounts.account_key IS NULL
                 THEN 'a statement stands for an account without a published row'
-            WHEN heads.statement_count = 0 AND published_accounts.account_key IS NOT NULL
+            WHEN heads.statement_count = 1 AND to_park.account_key IS NOT NULL
+                THEN 'an account that is to be parked has a statement'
+            WHEN
+                heads.statement_count = 0
+                AND published_accounts.account_key IS NOT NULL
+                AND to_park.account_key IS NULL
                 THEN 'an account with a published row is parked'
         END AS problem
     FROM heads
     LEFT JOIN published_accounts
         ON heads.account_key = published_accounts.account_key
+    LEFT JOIN to_park
+        ON heads.account_key = to_park.account_key
 )
 
 SELECT
+    'posting_not_on_one_line' AS reason,
     problem,
+    account_key,
     bn15,
     transaction_id
 FROM posting_problems
 WHERE problem IS NOT NULL
 UNION ALL
 SELECT
+    'not_one_statement' AS reason,
     problem,
+    account_key,
     bn15,
     transaction_id
 FROM head_problems

@@ -1,6 +1,7 @@
 -- Purpose: Say who gets a statement for the month, with all that stands above its lines: names, dates, balances.
--- Grain: one row per account with a printed posting, a balance at either end of the period, or a closing inside it.
--- Reads: accounts, activity, ageing, baseline, interest, transactions
+-- Grain: one row per account with a printed posting, a balance at either end of the period, a closing inside it, or a
+--   reason to be parked.
+-- Reads: accounts, activity, ageing, baseline, interest, parking, transactions
 -- Writes: statement_heads
 -- Parameters: period, period_start, period_end, issued_on, due_on
 -- Rerun: the same relations give the same rows in the same order; the period's file is replaced.
@@ -8,7 +9,8 @@
 -- `transactions` and `accounts` hold the period alone; `activity` holds every earlier period (later ones are ignored).
 -- The opening balance is the baseline and the effects of all earlier periods, so that it is the previous closing
 -- balance whether or not a statement was issued then. An account whose own row was not published has no name, no
--- address and no language: it is parked with a reason instead of getting a statement.
+-- address and no language: it is parked with a reason instead of getting a statement. So is every account of `parking`,
+-- whatever it has in the month: a statement that is outstanding stays so in a month without postings.
 WITH account_rows AS (
     SELECT
         account_key,
@@ -20,6 +22,14 @@ WITH account_rows AS (
         closed_on,
         language
     FROM accounts
+),
+
+to_park AS (
+    SELECT
+        account_key,
+        bn15,
+        reason
+    FROM parking
 ),
 
 postings AS (
@@ -89,8 +99,8 @@ balances AS (
 
 accounts_with_balances AS (
     SELECT
-        COALESCE(balances.account_key, account_rows.account_key) AS account_key,
-        COALESCE(balances.bn15, account_rows.bn15) AS bn15,
+        COALESCE(balances.account_key, account_rows.account_key, to_park.account_key) AS account_key,
+        COALESCE(balances.bn15, account_rows.bn15, to_park.bn15) AS bn15,
         COALESCE(balances.opening_cents, 0) AS opening_cents,
         COALESCE(balances.debits_cents, 0) AS debits_cents,
         COALESCE(balances.credits_cents, 0) AS credits_cents,
@@ -104,12 +114,15 @@ accounts_with_balances AS (
         account_rows.closed_on,
         account_rows.language,
         account_rows.account_key IS NOT NULL AS is_published,
+        to_park.reason AS parking_reason,
         COALESCE(
             account_rows.closed_on >= $period_start AND account_rows.closed_on <= $period_end, FALSE
         ) AS is_closed_in_period
     FROM balances
     FULL OUTER JOIN account_rows
         ON balances.account_key = account_rows.account_key
+    FULL OUTER JOIN to_park
+        ON COALESCE(balances.account_key, account_rows.account_key) = to_park.account_key
 ),
 
 -- One debt whose interest cannot be calculated leaves the account without: half of it would be taken for the whole.
@@ -157,7 +170,7 @@ SELECT
     CASE WHEN account_interest.account_key IS NULL THEN 0 ELSE account_interest.interest_cents END
         AS calculated_interest_cents,
     account_interest.missing_quarter AS missing_rate_quarter,
-    CASE WHEN NOT is_published THEN 'account_not_published' END AS parked_reason
+    COALESCE(parking_reason, CASE WHEN NOT is_published THEN 'account_not_published' END) AS parked_reason
 FROM accounts_with_balances
 LEFT JOIN ageing
     ON accounts_with_balances.account_key = ageing.account_key
@@ -168,4 +181,12 @@ WHERE
     OR opening_cents <> 0
     OR closing_cents <> 0
     OR is_closed_in_period
+    OR parking_reason IS NOT NULL
+-- An account that is parked because its row stands twice is parked once.
+QUALIFY
+    parking_reason IS NULL
+    OR ROW_NUMBER() OVER (
+        PARTITION BY accounts_with_balances.account_key
+        ORDER BY accounts_with_balances.bn15, legal_name, operating_name
+    ) = 1
 ORDER BY accounts_with_balances.account_key

@@ -1,23 +1,33 @@
 -- Purpose: Calculated interest beside the interest that the ledger posted, over all accounts of the month.
 -- Grain: one row.
--- Reads: interest, statement_lines
+-- Reads: interest, parked, statement_lines
 -- Writes: nothing, returns the row
 -- Parameters: none
 -- Rerun: reads only.
 --
--- An account without a known rate is in neither sum: the two would not speak of the same accounts.
-WITH unknown AS (
-    SELECT DISTINCT interest.account_key
+-- An account without a known rate is in neither sum, nor is one without a statement: the two would not speak of the
+-- same accounts.
+WITH of_statements AS (
+    SELECT
+        interest.account_key,
+        interest.interest_cents,
+        interest.missing_quarter
     FROM interest
-    WHERE interest.missing_quarter IS NOT NULL
+    ANTI JOIN parked ON interest.account_key = parked.account_key
+),
+
+unknown AS (
+    SELECT DISTINCT of_statements.account_key
+    FROM of_statements
+    WHERE of_statements.missing_quarter IS NOT NULL
 ),
 
 calculated AS (
     SELECT
-        coalesce(sum(interest.interest_cents), 0) AS cents,
-        count(DISTINCT interest.account_key) AS accounts
-    FROM interest
-    ANTI JOIN unknown ON interest.account_key = unknown.account_key
+        coalesce(sum(of_statements.interest_cents), 0) AS cents,
+        count(DISTINCT of_statements.account_key) AS accounts
+    FROM of_statements
+    ANTI JOIN unknown ON of_statements.account_key = unknown.account_key
 ),
 
 posted AS (
@@ -34,8 +44,11 @@ SELECT
     CAST(calculated.cents - posted.cents AS BIGINT) AS difference_cents,
     (SELECT count(*) FROM unknown) AS accounts_without_rate,
     (
-        SELECT coalesce(string_agg(DISTINCT interest.missing_quarter, ', ' ORDER BY interest.missing_quarter), '')
-        FROM interest
+        SELECT
+            coalesce(
+                string_agg(DISTINCT of_statements.missing_quarter, ', ' ORDER BY of_statements.missing_quarter), ''
+            )
+        FROM of_statements
     ) AS missing_quarters
 FROM calculated
 CROSS JOIN posted

@@ -19,6 +19,7 @@ def test_the_shipped_policy_says_what_the_guide_says():
     }
     assert policy.quarantine == Limit(rows=20, share=0.05)
     assert policy.drift == Limit(rows=1000, share=0.01)
+    assert policy.parking == Limit(rows=20, share=0.001)
     assert policy.breaker == Breaker(
         whole=Limits(max_share=0.10, max_changes=None, max_times_median=3),
         first_run_max_share=0.10,
@@ -75,6 +76,8 @@ def test_a_month_is_enough_for_a_median_and_no_number_of_changes_for_a_compariso
         ("quarantine.share", True, "is True: write a share"),
         ("quarantine.rows", -1, "is -1: write a whole number"),
         ("drift.rows", 1.5, "is 1.5: write a whole number"),
+        ("parking.accounts", -1, "is -1: write a whole number"),
+        ("parking.rows", 20, "is unknown: write one of share, accounts"),
         ("breaker.max_changes", "many", "is 'many': write a whole number"),
         ("breaker.max_times_median", 0.5, "is 0.5: write a number of at least 1"),
         ("breaker.strata.by", ["colour"], "is ['colour']: write a list of program_type, province"),
@@ -93,7 +96,7 @@ def test_a_month_is_enough_for_a_median_and_no_number_of_changes_for_a_compariso
         ("closure.needs_feeds.broker", ["transactions"], "is unknown: write one of importer, exporter, dual"),
         *(
             (f"{section}colour", "red", "is unknown: write one of")
-            for section in ("", "quarantine.", "drift.", "breaker.", "breaker.strata.", "closure.")
+            for section in ("", "quarantine.", "drift.", "parking.", "breaker.", "breaker.strata.", "closure.")
         ),
     ],
 )

@@ -17,6 +17,7 @@ from include.carm.business_number import account_key
 from include.carm.period import Period
 from include.datasets import schema_of
 from include.open_items import allocate
+from include.parking import RELATION
 from include.transaction_kinds import transaction_kinds_relation
 
 PERIOD = "2021-12"
@@ -93,6 +94,7 @@ class Month:
     activity: Sequence[Row] = ()
     baseline: Sequence[Row] = ()
     interest: Sequence[Row] = ()
+    parking: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ def derive(
     con.register("activity", activity)
     con.register("baseline", table("baseline", month.baseline))
     con.register("transaction_kinds", transaction_kinds_relation())
+    con.register("parking", pa.Table.from_pylist(list(month.parking), schema=RELATION))
     _open_items(con, month)
     heads = engine.run_table(con, "derive_statement_heads", None, DAYS) if heads is None else heads
     con.register("statement_heads", heads)

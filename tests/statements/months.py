@@ -16,17 +16,19 @@ from tests.statements.ledger import Row, account, activity_of, table
 
 
 class SealedMonth:
-    """December 2021 in ``folder``: :meth:`seal` what extraction would have published, then :meth:`run`."""
+    """A month (December 2021) in ``folder``: :meth:`seal` what extraction would have published, then :meth:`run`."""
 
-    def __init__(self, folder: Path, *, apply_url: str | None = None, effects: str = "shadow") -> None:
+    def __init__(
+        self, folder: Path, *, apply_url: str | None = None, effects: str = "shadow", period: str = "2021-12"
+    ) -> None:
         self.ws = Workspace.open(folder, source_url=apply_url)
-        self.period = Period.parse("2021-12")
-        self.facts = {"period": "2021-12", "effects": effects, "area": "lake", "run_id": "manual__2021-12"}
+        self.period = Period.parse(period)
+        self.facts = {"period": period, "effects": effects, "area": "lake", "run_id": f"manual__{period}"}
         migrate(self.ws.apply_url)
 
     @property
     def folder(self) -> Path:
-        return self.ws.documents(self.facts["area"]) / "soa" / "period=2021-12"
+        return self.ws.documents(self.facts["area"]) / "soa" / f"period={self.period}"
 
     def seal(
         self, postings: Sequence[Row], accounts: Sequence[Row] | None = None, baseline: Sequence[Row] = ()

@@ -1,0 +1,287 @@
+"""Parked accounts: who gets no statement for a month, why, and until when; so that one account stops no other.
+
+An account is parked where its own row of the register was not published, where what the month derived for it does not
+add up, and where its statement of the month before is still outstanding. It has its balances in ``parked``, and neither
+a line nor a document. The statement of a month that is not issued is retried by running that month again; one of an
+issued month is issued late (``carm_restate``, act ``issue_parked``), and the month after it may then have its own.
+``docs/adr/0040-statement-heads-lines-and-parked-accounts.md`` says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from sqlalchemy import select
+
+from include import engine, statement_registry
+from include.carm.counts import tell_count
+from include.carm.errors import DataError
+from include.operations_statement_tables import STATEMENT_REGISTRY
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection
+
+    from include.carm.period import Period
+    from include.carm.policy import Limit
+    from include.lake import Lake
+    from include.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+PREVIOUS_MONTH = "previous_month_parked"
+
+
+class Reason(NamedTuple):
+    """What a word of ``parked.reason`` means, and what has to be mended before the statement is retried."""
+
+    meaning: str
+    mend: str
+
+
+_OF_THE_LAKE = "find what is wrong in the month's rows of that account in the lake"
+
+REASONS = {
+    "account_not_published": Reason(
+        "its own row of the register was not published", "mend the row that stands in quarantine"
+    ),
+    "posting_not_on_one_line": Reason("a posting does not stand on exactly one line", _OF_THE_LAKE),
+    "not_one_statement": Reason("it would have two statements, or one without its row", _OF_THE_LAKE),
+    "chain_is_broken": Reason("it does not open with what the month before closed with", _OF_THE_LAKE),
+    "balance_does_not_add_up": Reason("its balance is not what its postings add up to", _OF_THE_LAKE),
+    "open_items_do_not_add_up": Reason("its open items do not add up to its balance", _OF_THE_LAKE),
+    "lines_do_not_add_up": Reason("the lines of its statement do not add up to its balance", _OF_THE_LAKE),
+    PREVIOUS_MONTH: Reason("its statement of the month before is outstanding", "see to the month before"),
+}
+"""Every reason to park an account. The words stand in the lake and never change their meaning."""
+
+RELATION = pa.schema({"bn15": pa.string(), "account_key": pa.int64(), "reason": pa.string()})
+"""The columns of the relation ``parking``: accounts that are to be parked though their own row may be published."""
+
+_RELEASED = pa.schema({"bn15": pa.string(), "account_key": pa.int64(), "period": pa.string()})
+_NUMBERS_A_QUERY = 500
+
+# In the order in which they name a reason: a posting that is missing from the page also breaks the sum of the lines.
+_CHECKS = ("check_statement_cover", "check_statement_chain", "check_statement_balances")
+
+
+# Outstanding and released
+
+
+def outstanding_accounts(ws: Workspace, lake: Lake, month: Mapping[str, Any], period: Period) -> pa.Table:
+    """The accounts whose statement of the month before is outstanding, as the relation ``parking``.
+
+    Only the month right before counts, and only if it has statements: a month after a gap begins anew, as its balances
+    do (:func:`prove_statements`). A month that was issued keeps those that it was issued with, whatever was issued late
+    since, for the same month again must be the same month; in shadow it is drawn up as it would be now.
+    """
+    with ws.operations.connect() as connection:
+        is_record = month["effects"] == "live" or month["area"] == "lake"
+        if is_record and statement_registry.is_issued(connection, period):
+            parked = _read_parked(ws.lake(), period)
+            return parked.filter(pc.equal(parked.column("reason"), PREVIOUS_MONTH))
+        before = period.previous()
+        if not lake.has("statements", before):
+            return RELATION.empty_table()
+        parked = _read_parked(lake, before)
+        released = released_accounts(connection, before, parked)
+    still = parked.join(released.select(["account_key"]), "account_key", join_type="left anti").sort_by("account_key")
+    reasons = pa.array([PREVIOUS_MONTH] * still.num_rows, pa.string())
+    return pa.table([still.column("bn15"), still.column("account_key"), reasons], schema=RELATION)
+
+
+def released_accounts(connection: Connection, period: Period, parked: pa.Table) -> pa.Table:
+    """Those of ``parked`` (``bn15``, ``account_key``) whose statement of ``period`` was issued since.
+
+    One row an account: ``bn15``, ``account_key``, ``period``. The registry tells: an account that the month parked has
+    a row there if and only if its statement was issued late.
+    """
+    keys = dict(zip(parked.column("bn15").to_pylist(), parked.column("account_key").to_pylist(), strict=True))
+    registry, numbers = STATEMENT_REGISTRY.c, sorted(keys)
+    found: set[str] = set()
+    for start in range(0, len(numbers), _NUMBERS_A_QUERY):
+        some = numbers[start : start + _NUMBERS_A_QUERY]
+        query = select(registry.bn15).where(registry.period == str(period), registry.bn15.in_(some))
+        found |= set(connection.execute(query).scalars())
+    issued = sorted(found)
+    columns = [issued, [keys[bn15] for bn15 in issued], [str(period)] * len(issued)]
+    return pa.table(columns, schema=_RELEASED)
+
+
+def recorded_parking(lake: Lake, period: Period, *, without: str | None) -> pa.Table:
+    """The relation ``parking`` as a month has it on record, but for one account."""
+    parked = _read_parked(lake, period)
+    is_other = pc.not_equal(parked.column("bn15"), without or "")
+    # Who is not in the register is parked without being named.
+    is_named = pc.not_equal(parked.column("reason"), "account_not_published")
+    return parked.filter(pc.and_(is_other, is_named))
+
+
+def parked_reason(lake: Lake, period: Period, bn15: str) -> str | None:
+    """The word for which the account was parked in the month; None where it was not."""
+    parked = pq.read_table(lake.file("parked", period), columns=["reason"], filters=[("bn15", "==", bn15)])
+    return parked.column("reason")[0].as_py() if parked.num_rows else None
+
+
+def _read_parked(lake: Lake, period: Period) -> pa.Table:
+    return pq.read_table(lake.file("parked", period), columns=RELATION.names).cast(RELATION)
+
+
+# Proving a month
+
+
+def prove_statements(
+    con: DuckDBPyConnection, lake: Lake, period: Period, limit: Limit, draw_up: Callable[[], None]
+) -> None:
+    """Check what the month derived, and park the accounts that fail: the month is drawn up once more without them.
+
+    ``draw_up`` derives heads, lines, ``parked`` and totals from the relation ``parking``, as the caller did before.
+    Then every check must be clean. Raises ``DataError`` where a fault belongs to no account, where it stays though its
+    account is parked, and where more accounts fail than ``limit``: then the fault is not in the accounts.
+    """
+    offenders = _find_offenders(con, lake, period)
+    if offenders:
+        failing = _accounts_that_fail(period, offenders)
+        _refuse_too_many(con, period, failing, limit)
+        engine.register(con, "parking", _with(con.table("parking").to_arrow_table(), failing))
+        draw_up()
+        _refuse(period, _find_offenders(con, lake, period))
+    _refuse(period, engine.run_table(con, "check_ledger_totals").to_pylist())
+    counts = count_parked(con.table("parked").project("reason").to_arrow_table())
+    if counts:
+        log.warning(
+            "%s: %s parked and without a statement: %s",
+            period,
+            tell_count(sum(counts.values()), "account"),
+            tell_reasons(counts),
+        )
+
+
+def _find_offenders(con: DuckDBPyConnection, lake: Lake, period: Period) -> list[dict[str, Any]]:
+    """What the checks of single accounts find, one after the other."""
+    relations: dict[str, dict[str, engine.Relation]] = {}
+    before = period.previous()
+    checks = list(_CHECKS)
+    if lake.has("statements", before):
+        relations["check_statement_chain"] = {
+            "previous_statements": [lake.file("statements", before)],
+            "previous_parked": [lake.file("parked", before)],
+        }
+    else:
+        checks.remove("check_statement_chain")
+    return [
+        row
+        for check in checks
+        for row in engine.run_table(
+            con,
+            check,
+            relations.get(check),
+            {"period": str(period)} if "period" in engine.parameters_of(check) else None,
+        ).to_pylist()
+    ]
+
+
+def require_sound(con: DuckDBPyConnection, lake: Lake, period: Period, bn15: str) -> None:
+    """Raise ``DataError`` where a check finds a fault of this account in what the month derived, or of none."""
+    for row in _find_offenders(con, lake, period):
+        if row["bn15"] is None:
+            _refuse(period, [row])
+        if row["bn15"] == bn15:
+            known = REASONS[row["reason"]]
+            raise DataError(
+                f"account {bn15} cannot have a statement for {period} ({row['reason']}): {known.meaning}; {known.mend}"
+            )
+
+
+def _accounts_that_fail(period: Period, offenders: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The accounts of the offenders, each with the first reason that was found."""
+    first: dict[int, tuple[str, int, str]] = {}
+    for row in offenders:
+        if row["account_key"] is None or row["bn15"] is None:
+            _refuse(period, [row])
+        first.setdefault(row["account_key"], (row["bn15"], row["account_key"], row["reason"]))
+    columns = zip(*(first[key] for key in sorted(first)), strict=True)
+    return pa.table([list(column) for column in columns], schema=RELATION)
+
+
+def _with(parking: pa.Table, failing: pa.Table) -> pa.Table:
+    """Both, an account once. One that was parked already keeps its reason, and the month stops if it fails even so."""
+    new = failing.join(parking.select(["account_key"]), "account_key", join_type="left anti")
+    return pa.concat_tables([parking, new.select(RELATION.names)]).sort_by("account_key")
+
+
+def _refuse_too_many(con: DuckDBPyConnection, period: Period, failing: pa.Table, limit: Limit) -> None:
+    drawn_up = con.table("statement_heads").filter("parked_reason IS NULL").project("account_key")
+    statements = drawn_up.to_arrow_table().num_rows
+    if not limit.is_exceeded(failing.num_rows, statements):
+        return
+    raise DataError(
+        f"the statements of {period} are not published: {tell_count(failing.num_rows, 'account')} of {statements:,} "
+        f"would be parked ({tell_reasons(count_parked(failing))}), more than policy.yaml allows; the fault is in the "
+        "data or the code of the month and not in them: run carm verify, and keep the log"
+    )
+
+
+def _refuse(period: Period, offenders: Sequence[Mapping[str, Any]]) -> None:
+    if not offenders:
+        return
+    first = offenders[0]
+    if first["bn15"] is None:
+        raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
+    place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
+    more = f", and {len(offenders) - 1:,} more" if len(offenders) > 1 else ""
+    raise DataError(
+        f"the statements of {period} are not published: {first['problem']} ({place}{more}), though its account was "
+        "parked; look at the month's rows of that account in the lake"
+    )
+
+
+# Telling
+
+
+def count_parked(accounts: pa.Table) -> dict[str, int]:
+    """How many accounts there are by ``reason``, in the order of the words."""
+    return dict(sorted(Counter(accounts.column("reason").to_pylist()).items()))
+
+
+def parked_in(lake: Lake, period: Period) -> dict[str, int]:
+    """How many accounts a month parked, by reason."""
+    return count_parked(pq.read_table(lake.file("parked", period), columns=["reason"]))
+
+
+def tell_reasons(counts: Mapping[str, int]) -> str:
+    """Words and numbers in one line: ``account_not_published 2, chain_is_broken 1``."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+
+
+def retry(period: Period, *, is_issued: bool) -> str:
+    """How the parked accounts of a month get their statements once what was wrong is mended."""
+    if is_issued:
+        return f"trigger carm_restate for {period} with the act issue_parked"
+    return f"run {period} again"
+
+
+def why_parked(bn15: str, period: Period, reason: str, *, is_issued: bool) -> str:
+    """Why the account has no statement for the month, and what to do, in one sentence."""
+    known = REASONS[reason]
+    return (
+        f"account {bn15} has no statement for {period}: it is parked ({reason}), for {known.meaning}; {known.mend}, "
+        f"then {retry(period, is_issued=is_issued)}"
+    )
+
+
+def parked_lines(period: str, counts: Mapping[str, int], again: str) -> Iterable[str]:
+    """What a month says about its parked accounts, in 100 columns; nothing where there is none."""
+    if not counts:
+        return
+    yield f"Parked in {period}, without a statement: {tell_count(sum(counts.values()), 'account')}"
+    for reason, count in counts.items():
+        yield f"  {reason:<25} {count:>9,}  {REASONS[reason].meaning}"
+    yield f"  What to mend is told by carm statement BN15 --period {period}"
+    yield f"  Then {again}"
