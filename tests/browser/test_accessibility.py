@@ -37,14 +37,16 @@ RUN_EVERY_RULE = """async () => {
     return {violations: said(found.violations), incomplete: said(found.incomplete)};
 }"""
 
-# What axe-core leaves to a person, and what a person found.
+# What axe-core leaves to a person, and what a person found: the rule, the view, the page.
 JUDGED = {
     # It asks to see what is hidden: on paper, the choice between the two versions, of which both are printed.
-    ("paper", "hidden-content"),
-    # The same address stands twice in the notice of webinars, once with a subject; the words before it say what for.
-    ("desktop", "identical-links-same-purpose"),
-    ("telephone", "identical-links-same-purpose"),
-    ("dark", "identical-links-same-purpose"),
+    *(("hidden-content", "paper", page.stem) for page in STATEMENTS if page.stem.endswith("-both")),
+    # The same address stands there twice, once with a subject; the words before it say what for.
+    *(
+        ("identical-links-same-purpose", view, f"webinar-{language}")
+        for view in ("desktop", "telephone", "dark")
+        for language in ("en", "fr")
+    ),
 }
 
 # Amounts in both languages, dates, account numbers, telephone numbers.
@@ -91,13 +93,11 @@ DAMAGES = {
     "a language that is none": ('<article id="fr" lang="fr"', '<article id="fr" lang="qq"', "valid-lang"),
     "no title": ("<title>", "<title></title><meta name=title content=", "document-title"),
     "weak contrast": ("color:#465462", "color:#8a98a6", "color-contrast"),
+    # Only a rule of level AAA finds it, which is off by default.
+    "contrast that is not of the best": ("color:#465462", "color:#5f6b78", "color-contrast-enhanced"),
     "no main part": ("<main>", "<div>", "region"),
     "a heading that leaves out a level": ('<h3 id="en-ageing"', '<h5 id="en-ageing"', "heading-order"),
-    "a table of an unknown name": (
-        '<table class="sum" aria-labelledby="en-summary"',
-        '<table aria-x="x"',
-        "aria-valid-attr",
-    ),
+    "an attribute that is none": ('<table class="sum" aria-labelledby', "<table aria-label-by", "aria-valid-attr"),
     "a wrong scope": ('<th scope="row">Opening', '<th scope="line">Opening', "scope-attr-valid"),
     "an empty heading of a column": (">Amount ($)</th>", "></th>", "empty-table-header"),
     "no words in a link": ('<a href="#en">English version</a>', '<a href="#en"></a>', "link-name"),
@@ -129,29 +129,30 @@ def opened(browser: Browser) -> Iterator[Opened]:
 
 def findings(tab: Page) -> dict[str, list[tuple[str, str]]]:
     tab.evaluate(AXE_SCRIPT)
-    return {kind: [tuple(each) for each in found] for kind, found in tab.evaluate(RUN_EVERY_RULE).items()}
+    return {kind: [(rule, said) for rule, said in found] for kind, found in tab.evaluate(RUN_EVERY_RULE).items()}
 
 
 def each(pages: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.stem)
 
 
-def assert_accessible(tab: Page, view: str) -> None:
+def assert_accessible(tab: Page, view: str, page: Path) -> None:
     found = findings(tab)
     assert [] == found["violations"]
-    assert [] == [(rule, said) for rule, said in found["incomplete"] if (view, rule) not in JUDGED]
+    left_to_a_person = {(rule, view, page.stem) for rule, _ in found["incomplete"]}
+    assert {judged for judged in JUDGED if judged[1:] == (view, page.stem)} == left_to_a_person, found["incomplete"]
 
 
 @pytest.mark.parametrize("view", ["desktop", "telephone", "paper"])
 @each(STATEMENTS)
 def test_axe_finds_nothing_against_a_statement(view: str, page: Path, opened: Opened) -> None:
-    assert_accessible(opened(view, page), view)
+    assert_accessible(opened(view, page), view, page)
 
 
 @pytest.mark.parametrize("view", ["desktop", "telephone", "dark"])
 @each(NOTICES)
 def test_axe_finds_nothing_against_a_notice(view: str, page: Path, opened: Opened) -> None:
-    assert_accessible(opened(view, page), view)
+    assert_accessible(opened(view, page), view, page)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
