@@ -30,6 +30,9 @@ from include.workspace import Workspace
 from tests.pipeline import hashes, new_workspace, run_month
 from tests.statements.figures import DAY, Page, Version, cents_in
 
+# The months are run before the first test, and its time is theirs too.
+pytestmark = pytest.mark.timeout(1_200)
+
 # Period, first day, last day, due date; issued on the 25th. Each due date was taken from a calendar on paper.
 MONTHS = {
     "2023-11": ("2023-10-25", "2023-11-24", "2023-11-30"),
