@@ -287,6 +287,15 @@ def test_a_fault_that_stays_though_its_account_is_parked_stops_the_month(tmp_pat
     assert not month.ws.lake().has("statement_heads", month.period)
 
 
+def test_a_fault_that_belongs_to_no_account_stops_the_month(tmp_path: Path) -> None:
+    month = december_in(tmp_path)
+    month.publish("transactions", [*DECEMBER, {**posting(), "bn15": None, "account_key": None}])
+
+    with pytest.raises(DataError, match=r"^the statements of 2021-12 are not published: .*; run the month again$"):
+        month.run()
+    assert not month.ws.lake().has("statement_heads", month.period)
+
+
 def test_an_account_may_be_parked_only_with_a_reason_and_must_be_where_there_is_one() -> None:
     sound = derive(Month([posting()]))
     (head,) = sound.heads.to_pylist()
