@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -66,9 +66,6 @@ RELATION = pa.schema({"bn15": pa.string(), "account_key": pa.int64(), "reason": 
 
 _RELEASED = pa.schema({"bn15": pa.string(), "account_key": pa.int64(), "period": pa.string()})
 _NUMBERS_A_QUERY = 500
-
-# In the order in which they name a reason: a posting that is missing from the page also breaks the sum of the lines.
-_CHECKS = ("check_statement_cover", "check_statement_chain", "check_statement_balances")
 
 
 # Outstanding and released
@@ -146,13 +143,13 @@ def prove_statements(
     account is parked, and where more accounts fail than ``limit``: then the fault is not in the accounts.
     """
     offenders = _find_offenders(con, lake, period)
-    if offenders:
+    if offenders.num_rows:
         failing = _accounts_that_fail(period, offenders)
         _refuse_too_many(con, period, failing, limit)
         engine.register(con, "parking", _with(con.table("parking").to_arrow_table(), failing))
         draw_up()
         _refuse(period, _find_offenders(con, lake, period))
-    _refuse(period, engine.run_table(con, "check_ledger_totals").to_pylist())
+    _refuse(period, engine.run_table(con, "check_ledger_totals"))
     counts = count_parked(con.table("parked").project("reason").to_arrow_table())
     if counts:
         log.warning(
@@ -163,51 +160,44 @@ def prove_statements(
         )
 
 
-def _find_offenders(con: DuckDBPyConnection, lake: Lake, period: Period) -> list[dict[str, Any]]:
-    """What the checks of single accounts find, one after the other."""
-    relations: dict[str, dict[str, engine.Relation]] = {}
+def _find_offenders(con: DuckDBPyConnection, lake: Lake, period: Period) -> pa.Table:
+    """What the checks of single accounts find, one after the other; a table, for a fault of the code meets millions."""
+    found = [engine.run_table(con, "check_statement_cover")]
     before = period.previous()
-    checks = list(_CHECKS)
     if lake.has("statements", before):
-        relations["check_statement_chain"] = {
+        closings: dict[str, engine.Relation] = {
             "previous_statements": [lake.file("statements", before)],
             "previous_parked": [lake.file("parked", before)],
         }
-    else:
-        checks.remove("check_statement_chain")
-    return [
-        row
-        for check in checks
-        for row in engine.run_table(
-            con,
-            check,
-            relations.get(check),
-            {"period": str(period)} if "period" in engine.parameters_of(check) else None,
-        ).to_pylist()
-    ]
+        found.append(engine.run_table(con, "check_statement_chain", closings))
+    found.append(engine.run_table(con, "check_statement_balances", parameters={"period": str(period)}))
+    return pa.concat_tables(found)
 
 
 def require_sound(con: DuckDBPyConnection, lake: Lake, period: Period, bn15: str) -> None:
     """Raise ``DataError`` where a check finds a fault of this account in what the month derived, or of none."""
-    for row in _find_offenders(con, lake, period):
-        if row["bn15"] is None:
-            _refuse(period, [row])
-        if row["bn15"] == bn15:
-            known = REASONS[row["reason"]]
-            raise DataError(
-                f"account {bn15} cannot have a statement for {period} ({row['reason']}): {known.meaning}; {known.mend}"
-            )
+    offenders = _find_offenders(con, lake, period)
+    numbers = offenders.column("bn15")
+    _refuse(period, offenders.filter(pc.is_null(numbers)))
+    own = offenders.filter(pc.equal(numbers, bn15))
+    if own.num_rows:
+        reason = own.column("reason")[0].as_py()
+        known = REASONS[reason]
+        raise DataError(
+            f"account {bn15} cannot have a statement for {period} ({reason}): {known.meaning}; {known.mend}"
+        )
 
 
-def _accounts_that_fail(period: Period, offenders: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The accounts of the offenders, each with the first reason that was found."""
-    first: dict[int, tuple[str, int, str]] = {}
-    for row in offenders:
-        if row["account_key"] is None or row["bn15"] is None:
-            _refuse(period, [row])
-        first.setdefault(row["account_key"], (row["bn15"], row["account_key"], row["reason"]))
-    columns = zip(*(first[key] for key in sorted(first)), strict=True)
-    return pa.table([list(column) for column in columns], schema=RELATION)
+def _accounts_that_fail(period: Period, offenders: pa.Table) -> pa.Table:
+    """The accounts of the offenders, each with the reason that was found first."""
+    of_none = pc.or_(pc.is_null(offenders.column("account_key")), pc.is_null(offenders.column("bn15")))
+    _refuse(period, offenders.filter(of_none))
+    # One thread keeps the order of the checks, which names a reason: a posting that is missing from the page breaks the
+    # sum of the lines too.
+    first = offenders.group_by("account_key", use_threads=False).aggregate([("bn15", "first"), ("reason", "first")])
+    return pa.table(
+        [first.column(name) for name in ("bn15_first", "account_key", "reason_first")], schema=RELATION
+    ).sort_by("account_key")
 
 
 def _with(parking: pa.Table, failing: pa.Table) -> pa.Table:
@@ -228,14 +218,14 @@ def _refuse_too_many(con: DuckDBPyConnection, period: Period, failing: pa.Table,
     )
 
 
-def _refuse(period: Period, offenders: Sequence[Mapping[str, Any]]) -> None:
-    if not offenders:
+def _refuse(period: Period, offenders: pa.Table) -> None:
+    if not offenders.num_rows:
         return
-    first = offenders[0]
+    first = offenders.slice(0, 1).to_pylist()[0]
     if first["bn15"] is None:
         raise DataError(f"the statements of {period} are not published: {first['problem']}; run the month again")
     place = f"transaction {first['transaction_id']}" if first["transaction_id"] else f"account {first['bn15']}"
-    more = f", and {len(offenders) - 1:,} more" if len(offenders) > 1 else ""
+    more = f", and {offenders.num_rows - 1:,} more" if offenders.num_rows > 1 else ""
     raise DataError(
         f"the statements of {period} are not published: {first['problem']} ({place}{more}), though its account was "
         "parked; look at the month's rows of that account in the lake"

@@ -21,7 +21,7 @@ from include.carm.policy import Limit
 from include.documents import read_documents
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.parking import REASONS, count_parked, released_accounts
-from include.statements import read_statement
+from include.statements import OBJECTS_NAME, read_statement
 from tests.statements.ledger import Month, Row, account, brought_forward, derive, posting
 from tests.statements.months import SealedMonth
 
@@ -75,7 +75,13 @@ def left_by(month: SealedMonth) -> Left:
     return Left(
         month.rows("statements"),
         month.rows("statement_lines"),
-        {name: content for pack in month.folder.glob("*.zip") for name, content in read_documents(pack)},
+        # The list of the objects' hashes names whoever is in the pack.
+        {
+            name: content
+            for pack in month.folder.glob("*.zip")
+            for name, content in read_documents(pack)
+            if name != OBJECTS_NAME
+        },
         {row["bn15"]: row["reason"] for row in month.rows("parked")},
     )
 
@@ -283,6 +289,15 @@ def test_a_fault_that_stays_though_its_account_is_parked_stops_the_month(tmp_pat
     month = SealedMonth(tmp_path).seal(DECEMBER, [row for row in REGISTER if row["bn15"] != BAD], FORWARD)
 
     with pytest.raises(DataError, match=r"a posting of a parked account is printed .* though its account was parked"):
+        month.run()
+    assert not month.ws.lake().has("statement_heads", month.period)
+
+
+def test_a_fault_that_belongs_to_no_account_stops_the_month(tmp_path: Path) -> None:
+    month = december_in(tmp_path)
+    month.publish("transactions", [*DECEMBER, {**posting(), "bn15": None, "account_key": None}])
+
+    with pytest.raises(DataError, match=r"^the statements of 2021-12 are not published: .*; run the month again$"):
         month.run()
     assert not month.ws.lake().has("statement_heads", month.period)
 

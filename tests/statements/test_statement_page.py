@@ -316,7 +316,7 @@ def test_every_text_has_both_languages_with_the_same_placeholders() -> None:
 def test_every_text_is_used() -> None:
     used = "\n".join(path.read_text(encoding="utf-8") for path in TEMPLATE_FOLDER.glob("*.*") if path.suffix != ".yaml")
     used += Path(StatementPages.render.__code__.co_filename).read_text(encoding="utf-8")
-    computed = ("section_", "note_", "program_", *COMPONENTS)
+    computed = ("section_", "note_", "program_", "reissue_", "changed_", *COMPONENTS)
 
     unused = [key for key in read_texts()["en"] if not key.startswith(computed) and not re.search(rf"\b{key}\b", used)]
     assert [] == unused
