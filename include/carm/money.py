@@ -7,6 +7,9 @@ and Babel takes ten times as long; the tests hold it against Babel.
 
 from operator import index
 
+LOCALE_VERSION = "Babel 2.18.0, en_CA and fr_CA"
+"""Whose way of writing numbers this follows; a test holds it against the Babel that is installed."""
+
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 

@@ -44,21 +44,34 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow:
 
 
 @carm.command("statement")
-@click.argument("bn15")
+@click.argument("number", metavar="BN15|BN9")
 @click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest with statements]")
 @click.option(
     "--format", "format_", type=click.Choice(["html", "pdf", "csv", "json"]), default="html", show_default=True
 )
 @click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
+@click.option("--clients", is_flag=True, help="Of BN9, the index of the statements that were delegated to it.")
 @click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
 @in_workspace
 def statement(
-    ws: Workspace, as_json: bool, bn15: str, period: str | None, format_: str, output: Path | None, shadow: bool
+    ws: Workspace,
+    as_json: bool,
+    number: str,
+    period: str | None,
+    format_: str,
+    output: Path | None,
+    clients: bool,
+    shadow: bool,
 ) -> None:
     """Print the Statement of Account of account BN15, as it was rendered for the month.
 
+    Of a firm, whose number BN9 is nine digits: the statement of the customs broker, with the debts that it secures; or
+    with --clients the index of the service provider, without amounts, as html, csv or json.
+
     A PDF is made when it is asked for, unless the policy has them made for all.
     """
+    from include.broker_documents import read_firm_document
+    from include.carm.business_number import is_bn9
     from include.carm.period import Period
     from include.statements import newest_statements, read_statement, write_private
 
@@ -66,7 +79,11 @@ def statement(
         raise UsageError("a PDF is no text for a terminal: write it to a file with --output FILE")
     area = "shadow" if shadow else "lake"
     month = Period.parse(period) if period else newest_statements(ws, area)
-    content = read_statement(ws, month, bn15, "json" if as_json else format_, area)
+    format_ = "json" if as_json else format_
+    if is_bn9(number) or clients:
+        content = read_firm_document(ws, month, number, format_, area, clients=clients)
+    else:
+        content = read_statement(ws, month, number, format_, area)
     if output is None:
         click.echo(content, nl=False)
     else:
