@@ -131,12 +131,16 @@ def _stream_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]
     """The rows of a file as tuples, days as ISO text, a batch at a time."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_ROWS_A_BATCH, columns=list(columns)):
-            table = pa.Table.from_batches([batch]).select(list(columns))
-            cells = [
-                (column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist()
-                for column in table.columns
-            ]
-            yield from zip(*cells, strict=True)
+            yield from stream_table(pa.Table.from_batches([batch]), columns)
+
+
+def stream_table(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table as tuples of ``columns``, days as ISO text."""
+    cells = [
+        (column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist()
+        for column in table.select(list(columns)).columns
+    ]
+    yield from zip(*cells, strict=True)
 
 
 def _render(document: FirmDocument, pages: FirmPages, pdfs: BrokerPdfs | None) -> list[tuple[str, bytes]]:
