@@ -62,17 +62,35 @@ _LIST = "packs.json"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of document: its word in the registry, its packs, the dataset that registers it, and its rows' files."""
+    """One kind of document: its word in the registry, its packs, the dataset that registers it, and that of its heads.
+
+    ``noun`` names one before the number of its firm, ``nobody`` begins the sentence that there is none.
+    """
 
     word: str
     stem: str
     dataset: str
     heads: str
     noun: str
+    nobody: str
 
 
-BROKERS = Kind(BROKER_STATEMENT, "brokers", "broker_statements", "broker_heads", "statement of broker")
-PROVIDERS = Kind(CLIENT_INDEX, "providers", "client_indexes", "provider_heads", "index of service provider")
+BROKERS = Kind(
+    word=BROKER_STATEMENT,
+    stem="brokers",
+    dataset="broker_statements",
+    heads="broker_heads",
+    noun="statement of broker",
+    nobody="no broker has a statement",
+)
+PROVIDERS = Kind(
+    word=CLIENT_INDEX,
+    stem="providers",
+    dataset="client_indexes",
+    heads="provider_heads",
+    noun="index of service provider",
+    nobody="no service provider has an index",
+)
 KINDS = (BROKERS, PROVIDERS)
 
 
@@ -318,7 +336,7 @@ def read_firm_document(
     if area == "shadow" and period not in lake.own_periods(kind.dataset):
         raise no_shadow_run(period)
     if not lake.has(kind.dataset, period):
-        raise DataError(f"there is no {kind.noun} for {period}: run that month first (make run PERIOD={period})")
+        raise DataError(f"{kind.nobody} for {period}: run that month first (make run PERIOD={period})")
     told = _told_hashes(lake, kind, period)
     if (number, "html") not in told:
         raise DataError(f"there is no {kind.noun} {number} for {period}: {_why_none(kind)}")

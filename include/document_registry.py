@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
+from include.carm.counts import tell_count
 from include.operations_statement_tables import DOCUMENT_REGISTRY
 from include.statement_registry import is_issued, issued_otherwise
 
@@ -43,7 +44,8 @@ def refuse_other_documents(connection: Connection, period: Period, documents: Se
     fresh = {(row["kind"], row["bn9"]): tuple(row[name] for name in HASHES) for row in documents}
     different = sum(issued.get(key) != fresh.get(key) for key in issued.keys() | fresh.keys())
     if different:
-        raise issued_otherwise(period, f"{different:,} documents of its brokers and providers would come out different")
+        documents_told = tell_count(different, "document")
+        raise issued_otherwise(period, f"{documents_told} of its brokers and providers would come out different")
 
 
 def record_documents(
