@@ -117,6 +117,7 @@ class FirmWords(StatementWords):
             "settled": format_money(-head.settled_cents, self.language),
             "closing": format_money(head.closing_cents, self.language),
             "under_review": self._money_or_nothing(head.under_review_cents),
+            "is_review_credit": head.under_review_cents < 0,
             "is_past_due": past_due > 0,
             "past_due": format_money(past_due, self.language),
             "ageing": [format_money(cents, self.language) for cents in (*head.ageing, head.closing_cents)]

@@ -398,6 +398,15 @@ def test_it_says_who_is_past_due() -> None:
     assert "Under review, not payable for now" in text
 
 
+def test_a_credit_under_review_is_told_as_one() -> None:
+    told = tell(Month([posting(-50_00, kind="K32", broker_bn9=BROKER, status="under_review")]))
+    text = Page(pages().render(told.statements[BROKER])).text
+
+    assert "of which a credit under review, not counted for now" in text
+    assert "of which under review" not in text
+    assert pdfs().render(told.statements[BROKER]).startswith(b"%PDF-")
+
+
 # The texts
 
 
