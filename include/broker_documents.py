@@ -185,6 +185,8 @@ def _write_packs(folder: Path, kind: Kind, firms: Iterator[list[tuple[str, bytes
             size += sum(len(content) for _, content in waiting)
             taken += 1
             yield from waiting
+            # Not two firms at once: the largest alone may fill much of the memory.
+            waiting = None
             waiting = next(firms, None)
         count += taken
 

@@ -8,6 +8,7 @@ these documents tell, and what they keep to themselves.
 from __future__ import annotations
 
 import hashlib
+import io
 from datetime import date
 from functools import cache
 from typing import Any
@@ -32,6 +33,10 @@ from include.carm.money import format_amount, format_money
 from include.statement_page import LANGUAGES, StatementWords, printable
 
 TEMPLATE_FOLDER = statement_page.TEMPLATE_FOLDER.with_name("broker")
+
+# What stands in the frame of the page where the bodies come; no text and no number looks like it.
+_BODIES = Markup("<bodies>")
+_PIECES_AT_ONCE = 500
 
 # Of a client's statement alone.
 _NO_DISBURSEMENT = Disbursement(over_cents=None, after_months=None)
@@ -69,18 +74,28 @@ class FirmPages:
         self._words = {language: FirmWords(language, contacts, issued_on) for language in LANGUAGES}
 
     def render(self, document: FirmDocument) -> bytes:
-        """The page as UTF-8 HTML: one document, in the firm's language or in both, one after the other."""
+        """The page as UTF-8 HTML: one document, in the firm's language or in both, one after the other.
+
+        It is put together piece by piece: a broker of a hundred thousand lines fills a hundred megabytes.
+        """
         languages = languages_of(document)
         name = "index" if isinstance(document, ClientIndex) else "body"
-        bodies = [self._bodies[name, each].render(self._words[each].context_of(document)) for each in languages]
-        page = self._pages[languages[0]].render(
+        frame = self._pages[languages[0]].render(
             title=document_title(document),
             page_label=page_label(document),
             has_language_choice=len(languages) > 1,
-            # Escaped where it was rendered.
-            bodies=Markup("".join(bodies)),  # noqa: S704
+            bodies=_BODIES,
         )
-        return page.encode()
+        before, after = frame.split(_BODIES)
+        page = io.BytesIO()
+        page.write(before.encode())
+        for language in languages:
+            pieces = self._bodies[name, language].stream(self._words[language].context_of(document))
+            pieces.enable_buffering(_PIECES_AT_ONCE)
+            for piece in pieces:
+                page.write(piece.encode())
+        page.write(after.encode())
+        return page.getvalue()
 
 
 class FirmWords(StatementWords):

@@ -212,7 +212,6 @@ WHERE
     OR COALESCE(still_open.item_count, 0) > 0
     OR COALESCE(flows.opening_cents, 0) <> 0
     OR COALESCE(flows.moved_cents, 0) <> 0
-    OR COALESCE(flows.settled_cents, 0) <> 0
 ORDER BY
     firm_numbers.firm_key,
     broker_accounts.account_key

@@ -104,6 +104,17 @@ def test_a_debt_that_came_and_was_cancelled_under_another_broker_leaves_both_wit
     assert (0, 0, 80_00, 80_00, 0, 0) == flows(client_of(told, OTHER_BROKER))
 
 
+def test_a_credit_that_is_moved_by_a_row_that_prints_nowhere_and_then_used_is_told_to_both() -> None:
+    # Cancelled and paid before, so a credit; cancelled again under another broker, which moves no balance.
+    again = posting(80_00, transaction_id="O1", broker_bn9=OTHER_BROKER, status="cancelled", effect_cents=0, **LATE)
+    told = tell(Month([again, posting(80_00, transaction_id="T2")]), [secured(-80_00)])
+
+    assert [] == told.problems
+    assert [] == told.rows("broker_lines")
+    assert (-80_00, 0, 0, 80_00, 0, 0) == flows(client_of(told, BROKER))
+    assert (0, 0, 0, -80_00, -80_00, 0) == flows(client_of(told, OTHER_BROKER))
+
+
 @pytest.mark.parametrize(
     ("due_on", "bucket", "days"),
     [
