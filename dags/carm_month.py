@@ -29,7 +29,7 @@ asks for the seal of what it reads, and the same data give the same files; a mon
   `carm status` counts the parked ones by reason, `carm statement BN15` says of one what to mend.
 - `statement_lines`: *more than policy.yaml allows*. So many accounts do not add up that the fault is not in them.
   Nothing was published: run `carm verify`, keep the log.
-- `render_shard`: *disk full*. Make room and clear the shard; the other shards stay.
+- `render_shard`, `render_brokers`: *disk full*. Make room and clear the task; the other shards stay.
 - the run was killed: trigger the same month again.
 
 A red run has published either a step's whole result or nothing of it.
@@ -127,6 +127,14 @@ def render_shard(month, shard):
     return render_shard(open_workspace(), month, shard)
 
 
+@task(pool=COMPUTE_POOL)
+def render_brokers(month):
+    """Renders the statements of brokers and the indexes of service providers, one firm at a time."""
+    from include.broker_documents import render_brokers
+
+    return render_brokers(open_workspace(), month)
+
+
 # A month without any statement has no shards; its registry is still written, empty.
 @task(pool=DATABASE_POOL, trigger_rule=TriggerRule.NONE_FAILED)
 def register_statements(month, shards):
@@ -180,8 +188,10 @@ with DAG(
     with TaskGroup("clean_up") as clean_up:
         apply_plan(month, plan(month))
     with TaskGroup("statements") as statements:
-        packs = render_shard.partial(month=month).expand(shard=statement_lines(month))
-        register_statements(month, packs)
+        shards = statement_lines(month)
+        packs = render_shard.partial(month=month).expand(shard=shards)
+        of_firms = render_brokers(month)
+        shards >> of_firms >> register_statements(month, packs)
     with TaskGroup("notices") as notices:
         publish_notices(month)
     closed = close_month(month)

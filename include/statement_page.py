@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -58,6 +58,38 @@ def template_version() -> str:
     for row in read_transaction_kinds():
         digest.update(repr(sorted(row.items())).encode())
     return digest.hexdigest()
+
+
+class Numbered(Protocol):
+    """What a transaction is called by: a line of a statement, or an open item."""
+
+    @property
+    def transaction_id(self) -> str: ...
+    @property
+    def transaction_number(self) -> str | None: ...
+    @property
+    def activity_on(self) -> str: ...
+    @property
+    def posted_on(self) -> str: ...
+
+
+class Printed(Numbered, Protocol):
+    """A line with its amounts: of a client's statement, or of its broker's."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def arrival(self) -> str: ...
+    @property
+    def interest_cents(self) -> int: ...
+    @property
+    def amount_cents(self) -> int: ...
+    @property
+    def posted_amount_cents(self) -> int: ...
+    @property
+    def components(self) -> tuple[int, ...]: ...
 
 
 class StatementPages:
@@ -236,7 +268,7 @@ class StatementWords:
             format_amount(line.running_balance_cents, language),
         )
 
-    def _parts(self, line: StatementLine) -> str:
+    def _parts(self, line: Printed) -> str:
         # Interest that is all interest says so already.
         if line.kind == "INT" and line.interest_cents == line.amount_cents:
             return ""
@@ -246,17 +278,17 @@ class StatementWords:
             if cents
         )
 
-    def _number(self, line: StatementLine) -> str:
+    def _number(self, line: Numbered) -> str:
         if line.transaction_number:
             return self.texts["line_number"].format(number=printable_code(line.transaction_number))
         return self.texts["line_reference"].format(reference=printable_code(line.transaction_id))
 
-    def _dated(self, line: StatementLine) -> str:
+    def _dated(self, line: Numbered) -> str:
         if line.activity_on == line.posted_on:
             return ""
         return self.texts["line_activity"].format(activity_on=line.activity_on)
 
-    def _remark(self, line: StatementLine) -> str:
+    def _remark(self, line: Printed) -> str:
         """What a line must say when its amount is not simply the amount of its transaction."""
         if line.arrival == "moved":
             return self.texts["line_moved"]
@@ -308,16 +340,26 @@ def _specialised(name: str) -> str:
     """The source of template ``<file>.<language>`` with every fixed text of that language in place."""
     file, language = name.rsplit(".", 1)
     source = (TEMPLATE_FOLDER / f"{file}.html.j2").read_text(encoding="utf-8")
-    texts = {"lang": language, "css": _stylesheet()}
-    for key, text in read_texts()[language].items():
-        texts[key] = _PLACEHOLDER.sub(r'<span class="whole">{{ \1 }}</span>', str(escape(text)))
-    return _TEXT_MARK.sub(lambda mark: texts[mark[1]], source)
+    return specialise(source, language, read_texts()[language], _stylesheet())
+
+
+def specialise(source: str, language: str, texts: Mapping[str, str], css: str) -> str:
+    """The source of a template with the texts of a language in place of their marks, and ``css`` in place of its own.
+
+    Raises ``KeyError`` for a mark without a text.
+    """
+    marks = {"lang": language, "css": css}
+    for key, text in texts.items():
+        marks[key] = _PLACEHOLDER.sub(r'<span class="whole">{{ \1 }}</span>', str(escape(text)))
+    return _TEXT_MARK.sub(lambda mark: marks[mark[1]], source)
 
 
 def _stylesheet() -> str:
+    return shorten_css((TEMPLATE_FOLDER / "statement.css").read_text(encoding="utf-8"), read_texts())
+
+
+def shorten_css(source: str, texts: Mapping[str, Mapping[str, str]]) -> str:
     """The style sheet on few lines: it is part of every document, so what only its readers need is left out."""
-    source = (TEMPLATE_FOLDER / "statement.css").read_text(encoding="utf-8")
-    texts = read_texts()
     source = _CSS_TEXT_MARK.sub(lambda mark: texts[mark[1]][mark[2]], source)
     source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
     return re.sub(r"\s*([{};:,>~])\s+|\s+([{}])", r"\1\2", " ".join(source.split())).strip()

@@ -47,14 +47,14 @@ _SUSPECT = re.compile(rf"\\(?:u[0-9a-f]{{4}}|.)|[^{GLYPHS}]")
 _BLANK_ESCAPES = ("\\n", "\\t", "\\r")
 # More would not fit into the narrowest place of a name, were they all capital W. The keys of the JSON are left alone.
 _LONG_WORD = re.compile(r'(?:[^\s"\\]|\\["\\]){24}(?=[^\s"])(?!\w*":)')
-_TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
+TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
 
 
 class StatementPdfs:
     """Makes the PDFs of the statements of one issue date. One compiler with its fonts, made once a process."""
 
     def __init__(self, contacts: Contacts, issued_on: date, disbursement: Disbursement) -> None:
-        names = sorted(set(_TEXT_NAME.findall(TEMPLATE.read_text(encoding="utf-8"))))
+        names = sorted(set(TEXT_NAME.findall(TEMPLATE.read_text(encoding="utf-8"))))
         self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
         # A text that the template names and texts.yaml lacks stops the start.
         self._texts = {language: [(name, read_texts()[language][name]) for name in names] for language in LANGUAGES}
@@ -76,7 +76,7 @@ class StatementPdfs:
         made_at = datetime.combine(date.fromisoformat(head.issued_on), time(12), UTC)
         try:
             made = self._compiler.compile(
-                sys_inputs={"statement": _printable_json(data)},
+                sys_inputs={"statement": printable_json(data)},
                 format="pdf",
                 pdf_standards="ua-1",
                 timestamp=made_at,
@@ -93,7 +93,7 @@ class StatementPdfs:
         return {"lang": language, "texts": texts, **context}
 
 
-def _printable_json(data: dict[str, Any]) -> str:
+def printable_json(data: dict[str, Any]) -> str:
     """The data as JSON that holds only characters with a glyph, and places to break in words that are too long.
 
     A letter and its accent become the one letter that they are, where there is one.

@@ -22,6 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
+from include.broker_documents import find_rendered, place_rendered, publish_rendered
+from include.broker_documents import versions_now as versions_of_firm_documents
+from include.brokers import DERIVED as BROKER_DATASETS
+from include.brokers import derive_brokers, prove_brokers
 from include.carm.allocation import AllocationRules, Disbursement
 from include.carm.business_number import require_bn15
 from include.carm.contacts import Contacts
@@ -39,6 +43,7 @@ from include.carm.statement import (
     stream_csv,
 )
 from include.database import write_transaction
+from include.document_registry import record_documents, refuse_other_documents
 from include.documents import read_document, read_documents, read_member, read_sums, write_pack
 from include.interest import calculate_interest
 from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
@@ -86,6 +91,7 @@ _DERIVED = (
     "statement_lines",
     "parked",
     "ledger_totals",
+    *BROKER_DATASETS,
 )
 
 
@@ -106,6 +112,8 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
         engine.register(con, "parking", outstanding_accounts(ws, lake, month, period))
         draw_up_statements(ws, con, period)
         prove_statements(con, lake, period, ws.policy.parking, partial(draw_up_statements, ws, con, period))
+        derive_brokers(ws, con, lake, period)
+        untold = prove_brokers(ws, con, lake, period)
         seals = [
             _publish(ws, month, lake, name, period, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
             for name in _DERIVED
@@ -118,6 +126,9 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
         "lines": rows["statement_lines"],
         "parked": rows["parked"],
         "open_items": rows["open_items"],
+        "brokers": rows["broker_heads"],
+        "broker_lines": rows["broker_lines"],
+        "broker_lines_untold": untold,
         "sha256": {seal.dataset: seal.sha256 for seal in seals},
     }
 
@@ -163,21 +174,29 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     packs = {_pack_name(shard): _find_pack(ws, month, folder, shard) for shard in shards}
     statements = _with_documents(lake, period, packs.values())
     _require_gate(ws, period, statements)
+    of_firms = find_rendered(ws, month)
     is_live = month["effects"] == "live"
     if is_live:
         with ws.operations.connect() as connection:
             refuse_difference(connection, period, statements)
+            refuse_other_documents(connection, period, of_firms.rows)
     _place_packs(folder, packs)
+    place_rendered(ws, month, of_firms)
     write_ledger_totals(ws, lake, period, month["area"])
     seal = lake.publish("statements", period, statements)
+    seals = [seal, *publish_rendered(lake, period, of_firms)]
     issue = Issue(ws.calendar.issued_on(period), versions_now(), seal.sha256, month["run_id"])
     with write_transaction(ws.operations) as connection:
-        lake.seal([seal], run_id=month["run_id"], connection=connection)
+        lake.seal(seals, run_id=month["run_id"], connection=connection)
+        if is_live:
+            # Before the issue, whose link of the audit chain tells of them.
+            record_documents(connection, period, of_firms.rows, versions_of_firm_documents())
         newly_issued = record_issue(connection, period, statements, issue) if is_live else 0
     return {
         "period": str(period),
         "statements": seal.rows,
         "packs": len(packs),
+        "firm_documents": len(of_firms.rows),
         "newly_issued": newly_issued,
         **issue.made_by,
         "sha256": seal.sha256,

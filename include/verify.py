@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
+from include.broker_documents import count_true_firm_documents
+from include.brokers import verify_brokers
 from include.carm.counts import tell_count
 from include.carm.errors import DataError
 from include.carm.period import Period
@@ -62,12 +64,16 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
     _verify_seals(seals, chain)
     _verify_change_files(ws, chain)
     files = sum(_verify_files(ws.lake(area), period) for area in AREAS)
-    documents = sum(count_true_documents(ws, area, period) for area in AREAS) + count_true_reissues(ws, period)
+    documents = sum(count_true_documents(ws, area, period) for area in AREAS)
+    documents += sum(count_true_firm_documents(ws, area, period) for area in AREAS)
+    documents += count_true_reissues(ws, period)
     notices = sum(count_true_notices(ws, area, period) for area in AREAS)
     plans = verify_plans(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
         statements = _verify_chain(lake, con, months)
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        brokers = verify_brokers(ws, con, lake, months)
     newest = newest_issued(ws)
     return {
         "ok": True,
@@ -78,6 +84,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
         "notices": notices,
         "rows": rows,
         "statements": statements,
+        "broker_statements": brokers,
         "links": len(chain.links),
         "records": records,
         "plans": {"hashed": plans.hashed, "decided_again": plans.decided_again},
@@ -247,6 +254,7 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         f"{facts['notices']:,}",
         f"Published rows up to {facts['up_to']}, counted, summed and added up to the balances: {facts['rows']:,}",
         f"Statements that open with what the month before closed with: {facts['statements']:,}",
+        f"Statements of brokers, each line one of a client's statement: {facts['broker_statements']:,}",
         f"Links of the audit chain, each after the one before: {facts['links']:,}; the tables are what they tell: "
         f"{in_tables}",
         f"Plans that hash to their decisions: {plans['hashed']:,}; decided again from what is sealed, and the same: "

@@ -45,6 +45,7 @@ def extract_only(
 def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: str | None = None) -> dict[str, Any]:
     """A whole month; returns its summary."""
     from include.apply import apply_plan
+    from include.broker_documents import render_brokers
     from include.decide import publish_decisions
     from include.month import close_month
     from include.notices import publish_notices
@@ -56,6 +57,7 @@ def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: st
     plan = publish_plan(ws, month)
     apply_plan(ws, month, plan["plan_hash"])
     publish_statement_lines(ws, month)
+    render_brokers(ws, month)
     register_statements(ws, month, [render_shard(ws, month, shard) for shard in list_shards(ws, month)])
     publish_notices(ws, month, recipient_hash_key="a key for tests only, long enough")
     return close_month(ws, month)

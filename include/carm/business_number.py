@@ -15,7 +15,10 @@ _ODD = re.compile(r"[^0-9A-Za-z]+")
 _SEPARATORS = re.compile(r"[\s-]+")
 # [0-9] and not \d: other scripts' digits look right to a person and are no business number.
 _BN15 = re.compile(r"([0-9]{9})RM([0-9]{4})")
+_BN9 = re.compile(r"[0-9]{9}")
 _EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+
+_ALL_ZEROS = "no business number and no reference is all zeros"
 
 
 def normalise(text: str) -> str:
@@ -42,14 +45,40 @@ def require_bn15(text: str) -> str:
     return number
 
 
+def is_bn9(text: str) -> bool:
+    """Whether the text is nine digits when it is normalised: the number of a firm, be it right or wrong."""
+    return _BN9.fullmatch(normalise(text)) is not None
+
+
+def is_written_bn9(text: str) -> bool:
+    """Whether the text is the valid number of a firm in its one spelling, ``000000026``."""
+    return _BN9.fullmatch(text) is not None and _find_fault_of_bn9(text) is None
+
+
+def require_bn9(text: str) -> str:
+    """The BN9 in its one spelling; raises ``UsageError``, saying what is wrong, for a text that is none."""
+    number = normalise(text)
+    fault = _find_fault_of_bn9(number) if is_bn9(text) else "nine digits"
+    if fault is not None:
+        raise UsageError(f"'{text}' is not a business number (BN9) of a firm: {fault}")
+    return number
+
+
 def _find_fault(number: str) -> str | None:
     """What keeps a normalised text from being the number of an RM account."""
     parts = _BN15.fullmatch(number)
     if parts is None:
         return "nine digits, RM and four digits"
     bn9, reference = parts.groups()
-    if bn9 == "000000000" or reference == "0000":
-        return "no business number and no reference is all zeros"
+    if reference == "0000":
+        return _ALL_ZEROS
+    return _find_fault_of_bn9(bn9)
+
+
+def _find_fault_of_bn9(bn9: str) -> str | None:
+    """What keeps nine digits from being the number of a firm."""
+    if bn9 == "000000000":
+        return _ALL_ZEROS
     if not luhn.is_valid(bn9):
         return f"the check digit of {bn9} is wrong, so a digit of it is; look at the number again"
     return None

@@ -44,12 +44,13 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow:
 
 
 @carm.command("statement")
-@click.argument("bn15")
+@click.argument("number", metavar="BN15|BN9")
 @click.option("--period", metavar="YYYY-MM", help="The month  [default: the newest with statements]")
 @click.option(
     "--format", "format_", type=click.Choice(["html", "pdf", "csv", "json"]), default="html", show_default=True
 )
 @click.option("--output", metavar="FILE", type=Path, help="Write to FILE, readable by you alone, not to the terminal.")
+@click.option("--clients", is_flag=True, help="Of BN9, the index of the statements that were delegated to it.")
 @click.option("--shadow", is_flag=True, help="What a shadow run of an issued month computed, in place of the record.")
 @click.option(
     "--version", type=click.IntRange(min=1), help="A version of an issued month  [default: the one that stands]"
@@ -58,18 +59,24 @@ def explain(ws: Workspace, as_json: bool, bn15: str, period: str | None, shadow:
 def statement(
     ws: Workspace,
     as_json: bool,
-    bn15: str,
+    number: str,
     period: str | None,
     format_: str,
     output: Path | None,
+    clients: bool,
     shadow: bool,
     version: int | None,
 ) -> None:
     """Print the Statement of Account of account BN15, as it was issued or rendered for the month.
 
+    Of a firm, whose number BN9 is nine digits: the statement of the customs broker, with the debts that it secures; or
+    with --clients the index of the service provider, without amounts, as html, csv or json.
+
     A PDF is made when it is asked for, unless the policy has them made for all. Of a restated statement the version
     that stands is shown; `carm versions` lists all.
     """
+    from include.broker_documents import read_firm_document
+    from include.carm.business_number import is_bn9
     from include.carm.period import Period
     from include.statements import newest_statements, read_statement, write_private
 
@@ -77,7 +84,13 @@ def statement(
         raise UsageError("a PDF is no text for a terminal: write it to a file with --output FILE")
     area = "shadow" if shadow else "lake"
     month = Period.parse(period) if period else newest_statements(ws, area)
-    content = read_statement(ws, month, bn15, "json" if as_json else format_, area, version)
+    format_ = "json" if as_json else format_
+    if is_bn9(number) or clients:
+        if version is not None:
+            raise UsageError("documents of firms have one version: leave --version out")
+        content = read_firm_document(ws, month, number, format_, area, clients=clients)
+    else:
+        content = read_statement(ws, month, number, format_, area, version)
     if output is None:
         click.echo(content, nl=False)
     else:

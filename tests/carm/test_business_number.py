@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.carm.business_number import account_key, bn9_with_check_digit, is_valid_bn15, normalise, require_bn15
+from include.carm.business_number import (
+    account_key,
+    bn9_with_check_digit,
+    is_bn9,
+    is_valid_bn15,
+    is_written_bn9,
+    normalise,
+    require_bn9,
+    require_bn15,
+)
 from include.carm.errors import DataError, UsageError
 
 eight_digits = st.integers(1, 99_999_999).map("{:08d}".format)
@@ -102,3 +111,29 @@ def test_a_text_without_the_form_has_no_key_and_is_not_repeated_in_the_message()
     with pytest.raises(DataError) as refused:
         account_key("123026635RC0001")
     assert "123026635" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["123026635", "123 026 635", "123-026-635"])
+def test_the_number_of_a_firm_is_found_in_any_spelling(text):
+    assert is_bn9(text)
+    assert require_bn9(text) == "123026635"
+    assert is_written_bn9(text) == (text == "123026635")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_nine_digits", "fault"),
+    [
+        ("123026634", True, "the check digit of 123026634 is wrong"),
+        ("000000000", True, "no business number and no reference is all zeros"),
+        ("12302663", False, "nine digits"),
+        ("1230266350", False, "nine digits"),
+        ("123026635RM0001", False, "nine digits"),
+        ("١٢٣٠٢٦٦٣٥", False, "nine digits"),
+        ("", False, "nine digits"),
+    ],
+)
+def test_what_is_no_number_of_a_firm_says_why(text, is_nine_digits, fault):
+    assert is_bn9(text) == is_nine_digits
+    assert not is_written_bn9(text)
+    with pytest.raises(UsageError, match=fault):
+        require_bn9(text)

@@ -11,7 +11,8 @@ ORDER = {
     "clean_up.apply_plan": {"clean_up.plan"},
     "statements.statement_lines": {"publish_activity"},
     "statements.render_shard": {"statements.statement_lines"},
-    "statements.register_statements": {"statements.render_shard"},
+    "statements.render_brokers": {"statements.statement_lines"},
+    "statements.register_statements": {"statements.render_shard", "statements.render_brokers"},
     "notices.publish_notices": {"clean_up.apply_plan", "statements.register_statements"},
     "close_month": {"notices.publish_notices"},
 }
@@ -67,4 +68,5 @@ def test_heavy_work_and_writing_work_take_turns(month_dag):
         "publish_activity",
         "statements.statement_lines",
         "statements.render_shard",
+        "statements.render_brokers",
     }

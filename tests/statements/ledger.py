@@ -135,17 +135,17 @@ def activity_of(postings: Sequence[Row]) -> list[Row]:
 
 
 @cache
-def _connection() -> duckdb.DuckDBPyConnection:
-    # One for all tests: each of them puts its own relations in place of those before.
+def connection() -> duckdb.DuckDBPyConnection:
+    """One for all tests: each of them puts its own relations in place of those before."""
     return engine.connect()
 
 
 # An engine that is still open when the interpreter ends complains about it at length.
-atexit.register(_connection.cache_clear)
+atexit.register(connection.cache_clear)
 
 
-def _open_items(con: duckdb.DuckDBPyConnection, month: Month) -> None:
-    """The open items of the month, where all that was before it is one item an account; no interest."""
+def _open_items(con: duckdb.DuckDBPyConnection, month: Month, items: Sequence[Row] | None) -> None:
+    """The open items of the month, where all that was before it is one item an account, or ``items``; no interest."""
     before: dict[str, int] = {}
     for row in month.baseline:
         before[row["bn15"]] = before.get(row["bn15"], 0) + row["balance_cents"]
@@ -170,7 +170,7 @@ def _open_items(con: duckdb.DuckDBPyConnection, month: Month) -> None:
         )
         for bn15, cents in before.items()
     ]
-    con.register("carried_items", table("open_items", carried))
+    con.register("carried_items", table("open_items", carried if items is None else items))
     days = {"period": PERIOD, "statement_due_on": DAYS["due_on"]}
     engine.create_table(con, "items", "derive_items", None, days)
     allocate(con, Period.parse(PERIOD))
@@ -185,18 +185,22 @@ def derive(
     heads: pa.Table | None = None,
     lines: pa.Table | None = None,
     previous: Sequence[Row] | None = None,
+    carried: Sequence[Row] | None = None,
 ) -> Derived:
-    """Run the SQL of a month and its checks. ``heads`` and ``lines`` put something else before the checks."""
+    """Run the SQL of a month and its checks. ``heads`` and ``lines`` put something else before the checks.
+
+    ``carried`` are the open items that the month begins with (default: one an account, of its whole balance).
+    """
     period = pa.field("period", pa.string())
     activity = table("activity", [*month.activity, *activity_of(month.postings)], period)
-    con = _connection()
+    con = connection()
     con.register("transactions", table("transactions", month.postings))
     con.register("accounts", table("accounts", month.accounts))
     con.register("activity", activity)
     con.register("baseline", table("baseline", month.baseline))
     con.register("transaction_kinds", transaction_kinds_relation())
     con.register("parking", pa.Table.from_pylist(list(month.parking), schema=RELATION))
-    _open_items(con, month)
+    _open_items(con, month, carried)
     heads = engine.run_table(con, "derive_statement_heads", None, DAYS) if heads is None else heads
     con.register("statement_heads", heads)
     lines = engine.run_table(con, "derive_statement_lines") if lines is None else lines

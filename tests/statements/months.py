@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from include import statements
+from include.broker_documents import render_brokers
 from include.carm.period import Period
 from include.operations import migrate
 from include.workspace import Workspace
@@ -48,6 +49,7 @@ class SealedMonth:
 
     def render(self) -> list[dict[str, Any]]:
         statements.publish_statement_lines(self.ws, self.facts)
+        render_brokers(self.ws, self.facts)
         shards = statements.list_shards(self.ws, self.facts)
         return [statements.render_shard(self.ws, self.facts, shard) for shard in shards]
 

@@ -235,7 +235,7 @@ def test_a_soft_hyphen_at_the_end_of_a_line_leaves_the_hyphens_of_every_day_alon
 
 
 def test_what_cannot_be_made_is_an_error_that_quotes_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.statement_pdf._printable_json", lambda data: '{"versions": [')
+    monkeypatch.setattr("include.statement_pdf.printable_json", lambda data: '{"versions": [')
 
     with pytest.raises(RuntimeError, match=r"^Typst made no PDF/UA-1 of a statement of 2021-12$") as caught:
         pdfs().render(renamed("Secret"))
