@@ -25,7 +25,13 @@ from include.operations_plan_tables import (
     REINSTATEMENTS,
     REVIEW_DECISIONS,
 )
-from include.operations_statement_tables import ISSUED_MONTHS, MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
+from include.operations_statement_tables import (
+    DOCUMENT_REGISTRY,
+    ISSUED_MONTHS,
+    MONTH_LOCKS,
+    STATEMENT_ACTS,
+    STATEMENT_REGISTRY,
+)
 from include.verify_chain import read_chain, require_head, verify_records
 from include.verify_plans import note_register
 from include.workspace import Workspace
@@ -102,7 +108,7 @@ def test_the_whole_world_is_sound_and_counted(ws: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [(table, column) for table in (*TOLD, PLAN_MAKERS) for column in table.columns],
+    [(table, column) for table in (*TOLD, PLAN_MAKERS, DOCUMENT_REGISTRY) for column in table.columns],
     ids=lambda part: part.name,
 )
 def test_a_value_that_was_changed_is_named_by_its_table(ws: Workspace, table: Table, column: Column[Any]) -> None:
@@ -136,7 +142,7 @@ def test_a_mark_of_an_act_that_was_made_or_wiped_out_beside_the_program_is_named
             assert STATEMENT_REGISTRY.name in str(fault(ws))
 
 
-@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS, DOCUMENT_REGISTRY], ids=lambda table: table.name)
 def test_a_row_that_was_taken_out_is_named_by_its_table(ws: Workspace, table: Table) -> None:
     with changed(ws, table, delete(table).where(first_row(ws, table)[0])):
         said = fault(ws)
@@ -144,7 +150,7 @@ def test_a_row_that_was_taken_out_is_named_by_its_table(ws: Workspace, table: Ta
     assert table.name in said
 
 
-@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*TOLD, PLAN_MAKERS, DOCUMENT_REGISTRY], ids=lambda table: table.name)
 def test_a_row_that_was_put_in_is_named_by_its_table(ws: Workspace, table: Table) -> None:
     _, row = first_row(ws, table)
     key = next(iter(table.primary_key.columns))

@@ -43,6 +43,8 @@ SHOWS = {
     "all-under-review": "All that was posted is under review: there is a balance, and nothing is payable for now.",
     "credit-under-review": "A debt beside a credit under review, which does not lower what is payable.",
     "overdue": "Debts of every age beside a payment that is too small, and the interest that they bear.",
+    "restated": "A second version, with the box that says what changed and why.",
+    "issued-late": "A first version that was issued late, because its account had been parked.",
     "long": "Three hundred transactions.",
 }
 """What each sample is there to show."""

@@ -9,7 +9,7 @@ from include.carm.allocation import AllocationRules
 from include.carm.business_number import account_key
 from include.carm.contacts import Contacts
 from include.carm.period import Period
-from include.carm.statement import Statement, StatementHead, StatementLine, build_statements
+from include.carm.statement import Reissue, Statement, StatementHead, StatementLine, build_statements
 from include.statement_page import StatementPages
 from include.statements import table_rows
 from tests.statements.ledger import BN15, DAYS, Month, Row, account, brought_forward, derive, posting
@@ -175,6 +175,20 @@ def long(language: str | None) -> Statement:
     return statement_of(Month(rows, [account(language=language)]))
 
 
+def restated(language: str | None) -> Statement:
+    """A second version, with the box that says what changed and why."""
+    why = ("the name was recorded wrongly", "le nom avait été mal consigné")
+    told = Reissue("restate", "2022-01-10", 1, "2021-12-25", ("legal_name", "due_on"), *why)
+    first = credit_under_review(language)
+    return Statement(first.head._replace(version=2, due_on="2022-01-07"), first.lines, told)
+
+
+def issued_late(language: str | None) -> Statement:
+    """A first version of an account that was parked when the others were issued."""
+    why = ("the register had two versions of the account", "le registre contenait deux versions du compte")
+    return zero(language)._replace(reissue=Reissue("issue_parked", "2022-01-10", None, None, (), *why))
+
+
 SAMPLES = {
     "every-section": every_section,
     "credit": credit,
@@ -183,5 +197,7 @@ SAMPLES = {
     "all-under-review": all_under_review,
     "credit-under-review": credit_under_review,
     "overdue": overdue,
+    "restated": restated,
+    "issued-late": issued_late,
     "long": long,
 }
