@@ -98,14 +98,20 @@ def renamed(document: FirmDocument, name: str) -> FirmDocument:
     if isinstance(document, ClientIndex):
         entries = tuple(entry._replace(legal_name=name) for entry in document.entries)
         return ClientIndex(document.head._replace(legal_name=name), entries)
+    parts = tuple(part._replace(client=part.client._replace(legal_name=name)) for part in document.parts)
+    return BrokerStatement(document.head._replace(legal_name=name), parts)
+
+
+def renumbered(statement: BrokerStatement, code: str) -> BrokerStatement:
+    """The statement with another number of every transaction."""
     parts = tuple(
         part._replace(
-            client=part.client._replace(legal_name=name),
-            lines=tuple(line._replace(transaction_id=name, transaction_number=None) for line in part.lines),
+            lines=tuple(line._replace(transaction_id=code, transaction_number=None) for line in part.lines),
+            items=tuple(item._replace(item_id=code, transaction_number=None) for item in part.items),
         )
-        for part in document.parts
+        for part in statement.parts
     )
-    return BrokerStatement(document.head._replace(legal_name=name), parts)
+    return BrokerStatement(statement.head, parts)
 
 
 # As it was looked at
@@ -337,15 +343,25 @@ def test_hostile_names_come_out_as_text(place: int, name: str) -> None:
     page, harmless = Page(pages().render(document)), Page(pages().render(plain))
 
     shown = re.sub(r"[\x00-\x08\x0b-\x1f]", "\N{REPLACEMENT CHARACTER}", name)
-    lines = plain.head.line_count if isinstance(plain, BrokerStatement) else 0
-    # The broker once, each client twice on a statement, each line once; on an index, each client once.
-    assert 1 + plain.head.clients * (2 - place) + lines == page.text.count(shown)
+    # The firm once; each client twice on a statement, in the table of all and above its own, and once on an index.
+    assert 1 + plain.head.clients * (2 - place) == page.text.count(shown)
     assert Counter(tag for tag, _ in page.elements) == Counter(tag for tag, _ in harmless.elements)
     row, *_ = csv.DictReader(io.StringIO(render_csv(document).decode(), newline=""))
     assert guard_formula(name) == row["legal_name"]
-    if isinstance(document, BrokerStatement):
-        assert guard_formula(name) == row["transaction_id"]
-        assert document == read_broker_statement(render_json(document))
+
+
+@pytest.mark.parametrize("code", HOSTILE_NAMES)
+def test_hostile_numbers_of_transactions_come_out_as_text(code: str) -> None:
+    plain, _ = made("en")
+    statement = renumbered(plain, code)
+    page, harmless = Page(pages().render(statement)), Page(pages().render(plain))
+
+    assert Counter(tag for tag, _ in page.elements) == Counter(tag for tag, _ in harmless.elements)
+    rows = list(csv.DictReader(io.StringIO(render_csv(statement).decode(), newline="")))
+    assert {guard_formula(code)} == {row["transaction_id"] for row in rows}
+    assert {""} == {row["transaction_number"] for row in rows}
+    assert statement == read_broker_statement(render_json(statement))
+    assert pdfs().render(statement).startswith(b"%PDF-")
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
