@@ -23,7 +23,7 @@ from markupsafe import escape
 from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
-from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
+from include.carm.statement import COMPONENTS, MOST_UNPACKED_LINES, Statement, StatementHead, StatementLine
 from include.transaction_kinds import kind_labels, read_transaction_kinds
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "statement"
@@ -38,8 +38,9 @@ _CSS_TEXT_MARK = re.compile(r"\[\[(en|fr)\.([a-z0-9_]+)\]\]")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 _NOT_BN15 = re.compile(r"[^0-9A-Z]")
 
-# HTML forbids the character, so nothing else on a page can be taken for it.
-_PLACE_OF_BODIES = "\0"
+_BETWEEN_PARTS = f"{NO_BREAK_SPACE}· "
+# HTML forbids these characters, so nothing else on a page can be taken for them.
+_PLACE_OF_BODIES, _PLACE_OF_TITLE, _PLACE_OF_LABEL = "\0", "\1", "\2"
 _PIECES_A_PART = 5_000
 
 
@@ -99,7 +100,17 @@ class StatementPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
+        # What stands around the bodies is the same for all but for two words, so it is rendered once.
+        self._frames = {
+            (language, has_choice): environment.get_template(f"page.{language}").render(
+                title=_PLACE_OF_TITLE,
+                page_label=_PLACE_OF_LABEL,
+                has_language_choice=has_choice,
+                bodies=_PLACE_OF_BODIES,
+            )
+            for language in LANGUAGES
+            for has_choice in (False, True)
+        }
         self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
         self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
 
@@ -113,17 +124,18 @@ class StatementPages:
     def stream(self, statement: Statement) -> Iterator[bytes]:
         """The same in parts, so that nobody has to hold the whole page of a statement with very many lines."""
         head, languages = statement.head, statement.languages
-        page = self._pages[languages[0]].render(
-            title=document_title(statement),
-            page_label=page_label(head),
-            has_language_choice=len(languages) > 1,
-            bodies=_PLACE_OF_BODIES,
-        )
-        before, after = page.split(_PLACE_OF_BODIES)
+        frame = self._frames[languages[0], len(languages) > 1]
+        page = frame.replace(_PLACE_OF_TITLE, escape(document_title(statement)))
+        before, after = page.replace(_PLACE_OF_LABEL, page_label(head)).split(_PLACE_OF_BODIES)
         yield before.encode()
         for language in languages:
             context = self._words[language].context(statement, streamed=True)
-            pieces = self._bodies[language].generate(context)
+            context["sections"] = [(*section[:-1], map(_harmless, section[-1])) for section in context["sections"]]
+            body = self._bodies[language]
+            if head.line_count <= MOST_UNPACKED_LINES:
+                yield body.render(context).encode()
+                continue
+            pieces = body.generate(context)
             while part := "".join(islice(pieces, _PIECES_A_PART)):
                 yield part.encode()
         yield after.encode()
@@ -140,6 +152,10 @@ class StatementWords:
         self.language = language
         self.texts = read_texts()[language]
         self._kinds = kind_labels(language)
+        # What each line says, cut at its one value.
+        self._number_of = self.texts["line_number"].split("{number}")
+        self._reference_of = self.texts["line_reference"].split("{reference}")
+        self._activity_of = self.texts["line_activity"].split("{activity_on}")
         self._components = [_unbroken(self.texts[name]) + NO_BREAK_SPACE for name in COMPONENTS]
         self._fixed = {
             "letterhead_name": contacts.letterhead.name[language],
@@ -272,21 +288,22 @@ class StatementWords:
         # Interest that is all interest says so already.
         if line.kind == "INT" and line.interest_cents == line.amount_cents:
             return ""
-        return f"{NO_BREAK_SPACE}· ".join(
-            name + format_amount(cents, self.language)
-            for name, cents in zip(self._components, line.components, strict=True)
-            if cents
-        )
+        language = self.language
+        parts = zip(self._components, line.components, strict=True)
+        return _BETWEEN_PARTS.join([name + format_amount(cents, language) for name, cents in parts if cents])
 
     def _number(self, line: Numbered) -> str:
         if line.transaction_number:
-            return self.texts["line_number"].format(number=printable_code(line.transaction_number))
-        return self.texts["line_reference"].format(reference=printable_code(line.transaction_id))
+            before, after = self._number_of
+            return before + printable_code(line.transaction_number) + after
+        before, after = self._reference_of
+        return before + printable_code(line.transaction_id) + after
 
     def _dated(self, line: Numbered) -> str:
         if line.activity_on == line.posted_on:
             return ""
-        return self.texts["line_activity"].format(activity_on=line.activity_on)
+        before, after = self._activity_of
+        return before + line.activity_on + after
 
     def _remark(self, line: Printed) -> str:
         """What a line must say when its amount is not simply the amount of its transaction."""
@@ -323,17 +340,34 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", NO_BREAK_SPACE).replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
+def _harmless(row: tuple[str, ...]) -> tuple[str, ...]:
+    """The cells of a line, escaped for the page, whose template takes them as they come.
+
+    Hardly a line has anything to escape, and to look at all of its cells at once takes a tenth of escaping each.
+    """
+    # What follows the words of a line is amounts and days.
+    text = "".join(row[:6])
+    if "<" in text or "&" in text or ">" in text or '"' in text or "'" in text:
+        return tuple([str(escape(cell)) for cell in row])
+    return row
+
+
 def printable(text: str) -> str:
     """A name without control characters (each becomes U+FFFD), for a place of its own: ``bdi`` keeps its direction in.
 
     Escaping is the template's business.
     """
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if _is_plain(text) else _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def printable_code(text: str) -> str:
     """A number or a code, for the middle of a line; what would turn the words after it becomes U+FFFD too."""
-    return _CONTROLS_AND_TURNS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if _is_plain(text) else _CONTROLS_AND_TURNS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _is_plain(text: str) -> bool:
+    """Nearly every text is, and a look at it is quicker than a search."""
+    return text.isascii() and text.isprintable()
 
 
 def _specialised(name: str) -> str:

@@ -13,26 +13,26 @@ LOCALE_VERSION = "Babel 2.18.0, en_CA and fr_CA"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
+_CENTS = {"en": [f".{cents:02d}" for cents in range(100)], "fr": [f",{cents:02d}" for cents in range(100)]}
+
+
 def format_money(cents: int, language: str) -> str:
     """Cents as dollars with the sign of the currency: ``$1,234.56``, a credit ``($123.45)``.
 
     ``language`` is ``en`` or ``fr`` (``ValueError`` otherwise); anything but whole cents is a ``TypeError``.
     """
-    amount = _digits(cents, language)
+    amount = format_amount(abs(index(cents)), language)
     amount = f"${amount}" if language == "en" else f"{amount}{NO_BREAK_SPACE}$"
     return f"({amount})" if cents < 0 else amount
 
 
 def format_amount(cents: int, language: str) -> str:
     """The same without the currency, for columns whose heading names it: ``1,234.56``, a credit ``(123.45)``."""
-    amount = _digits(cents, language)
-    return f"({amount})" if cents < 0 else amount
-
-
-def _digits(cents: int, language: str) -> str:
     dollars, rest = divmod(abs(index(cents)), 100)
-    if language == "en":
-        return f"{dollars:,}.{rest:02d}"
+    grouped = f"{dollars:,}"
     if language == "fr":
-        return f"{dollars:,}".replace(",", NO_BREAK_SPACE) + f",{rest:02d}"
-    raise ValueError(f"no amounts in language {language!r}: only en and fr")
+        grouped = grouped.replace(",", NO_BREAK_SPACE)
+    elif language != "en":
+        raise ValueError(f"no amounts in language {language!r}: only en and fr")
+    amount = grouped + _CENTS[language][rest]
+    return f"({amount})" if cents < 0 else amount

@@ -164,6 +164,7 @@ def test_parts_or_whole_a_pack_has_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_page_is_made_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statement_page, "_PIECES_A_PART", 100)
+    monkeypatch.setattr(statement_page, "MOST_UNPACKED_LINES", 200)
     statement, rows = long("both"), []
     row_of = StatementWords._row
     monkeypatch.setattr(StatementWords, "_row", lambda words, line: rows.append(line) or row_of(words, line))
