@@ -149,6 +149,13 @@ def test_what_is_under_review_is_named_and_never_past_due() -> None:
     assert (70_00, 70_00, 70_00) == (head["closing_cents"], head["under_review_cents"], head["ageing_current_cents"])
 
 
+def test_a_credit_is_never_past_due() -> None:
+    told = tell(Month(), [secured(-80_00, due_on=date(2021, 8, 31))])
+
+    (item,) = told.rows("broker_items")
+    assert (0, -80_00) == (item["days_past_due"], told.rows("broker_heads")[0]["ageing_current_cents"])
+
+
 def test_a_broker_of_whose_debts_nothing_is_left_and_nothing_came_has_no_statement() -> None:
     told = tell(Month([posting(10_00)]), [secured(10_00, broker=None)])
 
