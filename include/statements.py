@@ -27,7 +27,7 @@ from include.broker_documents import versions_now as versions_of_firm_documents
 from include.brokers import DERIVED as BROKER_DATASETS
 from include.brokers import derive_brokers, prove_brokers
 from include.carm.allocation import AllocationRules, Disbursement
-from include.carm.business_number import require_bn15
+from include.carm.business_number import account_key, require_bn15
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.interest import InterestRates
@@ -226,35 +226,50 @@ def read_statement(
         return _read_reissue(ws, period, row, format)
     if row is None and version is not None:
         raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
-    return _read_rendered(ws, period, number, format, area)
+    return _read_rendered(ws, period, number, format, area, row)
 
 
-def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area: str) -> bytes:
-    """A statement as it was rendered with its month."""
+def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area: str, row: Row[Any] | None) -> bytes:
+    """A statement as it was rendered with its month; ``row`` of the registry tells of one that was issued.
+
+    With it nothing of the lake need be proved, which would take longer than all else: the registry has the hashes.
+    """
     lake = ws.lake(area)
-    issued = pq.read_table(
-        lake.file("statements", period), columns=["document_sha256"], filters=[("bn15", "==", number)]
-    )
-    if not issued.num_rows:
-        raise DataError(_why_no_statement(ws, lake, period, number))
+    told = _hashes_of(row) if row is not None else _hashes_in_lake(ws, lake, period, number)
     content = None
     if format != "json":
         content = read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
     if content is None and format not in _PACKED:
-        statement = _read_one(lake, period, number)
-        content = render_json(statement) if format == "json" else StatementPdfs(*_wording(ws, period)).render(statement)
+        statement = _read_one(lake, period, number, object_sha256=told["object"] if row is not None else None)
+        return render_json(statement) if format == "json" else StatementPdfs(*_wording(ws, period)).render(statement)
     if content is None:
         raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
-    if format == "html" and hashlib.sha256(content).hexdigest() != issued.column("document_sha256")[0].as_py():
-        raise _wrong_document(ws, period, area, f"{number}.html of {period} is not the document that was rendered")
+    if told[format] not in (None, hashlib.sha256(content).hexdigest()):
+        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is not the document that was rendered")
     return content
+
+
+def _hashes_of(row: Row[Any]) -> dict[str, str | None]:
+    """What the registry keeps of a version, by format; None where an earlier release kept nothing."""
+    hashes = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256}
+    return {**hashes, "object": row.object_sha256, "json": row.object_sha256}
+
+
+def _hashes_in_lake(ws: Workspace, lake: Lake, period: Period, number: str) -> dict[str, str | None]:
+    """The same of a statement that was not issued; raises ``DataError`` where the account has none."""
+    file = lake.file("statements", period)
+    known = [name for name in HASHES if name in pq.read_schema(file).names]
+    rows = pq.read_table(file, columns=known, filters=[("bn15", "==", number)]).to_pylist()
+    if not rows:
+        raise DataError(_why_no_statement(ws, lake, period, number))
+    formats = {"html": "document_sha256", "csv": "csv_sha256", "pdf": "pdf_sha256", "object": "object_sha256"}
+    return {format: rows[0].get(name) for format, name in formats.items()}
 
 
 def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> bytes:
     """A version that an act issued: all of its formats lie in the act's pack."""
     content = read_reissued(ws, period, row.act_no, f"{row.bn15}.{format}")
-    told = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256, "json": row.object_sha256}
-    if content is None or hash_of(content, format) != told[format]:
+    if content is None or hash_of(content, format) != _hashes_of(row)[format]:
         raise wrong_reissue(ws, row, format)
     return content
 
@@ -470,13 +485,12 @@ def _read_statements(lake: Lake, period: Period, offset: int, count: int) -> Ite
         batch.filter(pc.is_null(batch.column("parked_reason"))).select(StatementHead._fields)
         for batch in _stream_accounts(file, ["parked_reason", *StatementHead._fields], first_key, last_key)
     ]
-    yield from _build(lake, period, pa.Table.from_batches(heads), first_key, last_key)
+    yield from _build(lake.file("statement_lines", period), pa.Table.from_batches(heads), first_key, last_key)
 
 
-def _build(lake: Lake, period: Period, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
+def _build(lines: Path, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
     columns = ["bn15", *StatementLine._fields]
-    lines = _stream_accounts(lake.file("statement_lines", period), columns, first_key, last_key)
-    return _join(heads, lines)
+    return _join(heads, _stream_accounts(lines, columns, first_key, last_key))
 
 
 def _join(heads: pa.Table, lines: Iterable[pa.RecordBatch]) -> Iterator[Statement]:
@@ -578,15 +592,22 @@ def render_documents(
     yield OBJECTS_NAME, "".join(objects).encode()
 
 
-def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
-    """The statement of an account that has one."""
-    heads = pq.read_table(
-        lake.file("statement_heads", period),
-        columns=["account_key", *StatementHead._fields],
-        filters=(pc.field("bn15") == bn15) & pc.field("parked_reason").is_null(),
-    )
-    key = heads.column("account_key")[0].as_py()
-    return next(_build(lake, period, heads, key, key))
+def _read_one(lake: Lake, period: Period, bn15: str, *, object_sha256: str | None = None) -> Statement:
+    """The statement of an account that has one.
+
+    Its rows are proved by the hash of the object where that is known, else by the seals of the whole files.
+    """
+    place = lake.file if object_sha256 is None else lake.path
+    key = account_key(bn15)
+    columns = ["bn15", *StatementHead._fields]
+    heads = pa.Table.from_batches(_stream_accounts(place("statement_heads", period), columns, key, key))
+    statement = next(_build(place("statement_lines", period), heads, key, key))
+    if object_sha256 not in (None, statement.digest()):
+        raise DataError(
+            f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from a "
+            "backup"
+        )
+    return statement
 
 
 def _why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:

@@ -61,6 +61,14 @@ def test_what_is_paid_is_told_of_the_secured_debts_alone() -> None:
     assert ["T1"] == [row["item_id"] for row in told.rows("broker_items")]
 
 
+def test_a_debt_that_was_paid_in_full_is_told_once_more() -> None:
+    told = tell(Month([posting(-80_00, kind="PMT", transaction_id="P")]), [secured(80_00)])
+
+    assert ([], [], []) == (told.problems, told.rows("broker_lines"), told.rows("broker_items"))
+    assert (80_00, 0, 0, 0, 80_00, 0) == flows(client_of(told))
+    assert 1 == len(told.statements)
+
+
 def test_a_cancelled_debt_is_a_credit_of_the_period() -> None:
     told = tell(
         Month(
@@ -147,6 +155,13 @@ def test_what_is_under_review_is_named_and_never_past_due() -> None:
 
     (head,) = told.rows("broker_heads")
     assert (70_00, 70_00, 70_00) == (head["closing_cents"], head["under_review_cents"], head["ageing_current_cents"])
+
+
+def test_a_credit_is_never_past_due() -> None:
+    told = tell(Month(), [secured(-80_00, due_on=date(2021, 8, 31))])
+
+    (item,) = told.rows("broker_items")
+    assert (0, -80_00) == (item["days_past_due"], told.rows("broker_heads")[0]["ageing_current_cents"])
 
 
 def test_a_broker_of_whose_debts_nothing_is_left_and_nothing_came_has_no_statement() -> None:
