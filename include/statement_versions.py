@@ -80,7 +80,7 @@ def read_version(ws: Workspace, period: Period, row: Row[Any]) -> StatementVersi
     from include.statements import read_issued_object
 
     if row.act_no is None:
-        statement = read_issued_object(ws, period, row.bn15)
+        statement = read_issued_object(ws, period, row)
         return StatementVersion(statement, row.version, statement.head.issued_on, None, row.withdrawn_by)
     content = read_reissued(ws, period, row.act_no, f"{row.bn15}.json")
     if content is None or hash_of(content, "json") != row.object_sha256:

@@ -274,9 +274,9 @@ def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> 
     return content
 
 
-def read_issued_object(ws: Workspace, period: Period, bn15: str) -> Statement:
-    """The object of a statement that was issued with its month, built from the lake."""
-    return _read_one(ws.lake(), period, bn15)
+def read_issued_object(ws: Workspace, period: Period, row: Row[Any]) -> Statement:
+    """The object of a statement that was issued with its month, built from the lake and held against the registry."""
+    return _read_one(ws.lake(), period, row.bn15, object_sha256=row.object_sha256)
 
 
 def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Table | None = None) -> Statement:
@@ -599,13 +599,13 @@ def _read_one(lake: Lake, period: Period, bn15: str, *, object_sha256: str | Non
     """
     place = lake.file if object_sha256 is None else lake.path
     key = account_key(bn15)
-    columns = ["bn15", *StatementHead._fields]
-    heads = pa.Table.from_batches(_stream_accounts(place("statement_heads", period), columns, key, key))
+    batches = _stream_accounts(place("statement_heads", period), StatementHead._fields, key, key)
+    heads = pa.Table.from_batches(batches)
     statement = next(_build(place("statement_lines", period), heads, key, key))
     if object_sha256 not in (None, statement.digest()):
         raise DataError(
-            f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from a "
-            "backup"
+            f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from "
+            "a backup"
         )
     return statement
 
