@@ -41,6 +41,8 @@ def main() -> int:
     say(f"profile {profile.name}: {size}, on {machine}")
     found: list[Measurement] = []
     for name, measure in BENCHMARKS.items():
+        if options.only not in (None, name):
+            continue
         say(f"{name} …")
         with tempfile.TemporaryDirectory(prefix="carm-bench-") as folder:
             found += measure(Path(folder), profile, options.rounds, say)
@@ -68,14 +70,16 @@ def table(found: list[Measurement]) -> list[str]:
 
 
 def write_results(profile: Profile, machine: str, found: list[Measurement]) -> None:
-    """Put this profile's results into the file, beside those of the other profiles."""
+    """Put this profile's results into the file, beside those of the other profiles, and of stages not measured now."""
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    measured = {row.stage for row in found}
+    kept = [row for row in results.get(profile.name, {}).get("measurements", []) if row["stage"] not in measured]
     results[profile.name] = {
         "accounts": profile.accounts,
         "months": profile.months,
         "changes": profile.changes,
         "machine": machine,
-        "measurements": [{**asdict(row), "ratio": round(row.ratio, 2)} for row in found],
+        "measurements": [*kept, *({**asdict(row), "ratio": round(row.ratio, 2)} for row in found)],
     }
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
