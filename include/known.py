@@ -25,8 +25,8 @@ from include.carm.period import Period
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.register import accounts_on_record
 from include.statement_registry import is_issued
+from include.statement_rendering import read_again, versions_now
 from include.statement_versions import read_version
-from include.statements import read_again, versions_now
 
 if TYPE_CHECKING:
     from sqlalchemy import Row

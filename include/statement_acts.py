@@ -38,8 +38,9 @@ from include.parking import parked_reason
 from include.person_records import next_known_from, next_number, require_person, require_reason
 from include.register import account_on_record
 from include.statement_registry import is_issued
+from include.statement_rendering import render_reissue, versions_now
 from include.statement_versions import StatementVersion, current_version, reissue_pack, versions_of
-from include.statements import derive_statement, render_reissue, versions_now
+from include.statements import derive_statement
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

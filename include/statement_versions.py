@@ -14,6 +14,7 @@ from include.carm.period import Period
 from include.carm.statement import Statement, read_json
 from include.documents import read_member
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
+from include.statement_objects import read_object
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -77,10 +78,9 @@ def read_version(ws: Workspace, period: Period, row: Row[Any]) -> StatementVersi
 
     Raises ``DataError`` where the pack of an act does not hold it any more.
     """
-    from include.statements import read_issued_object
-
     if row.act_no is None:
-        statement = read_issued_object(ws, period, row)
+        # Held against the registry, so that the seals of the whole files need not be.
+        statement = read_object(ws.lake(), period, row.bn15, object_sha256=row.object_sha256)
         return StatementVersion(statement, row.version, statement.head.issued_on, None, row.withdrawn_by)
     content = read_reissued(ws, period, row.act_no, f"{row.bn15}.json")
     if content is None or hash_of(content, "json") != row.object_sha256:

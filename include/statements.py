@@ -7,11 +7,8 @@ the packs into place and seals the dataset ``statements``; in a live month it al
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,47 +23,37 @@ from include.broker_documents import find_rendered, place_rendered, publish_rend
 from include.broker_documents import versions_now as versions_of_firm_documents
 from include.brokers import DERIVED as BROKER_DATASETS
 from include.brokers import derive_brokers, prove_brokers
-from include.carm.allocation import AllocationRules, Disbursement
-from include.carm.business_number import account_key, require_bn15
-from include.carm.contacts import Contacts
-from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.errors import DataError, Unavailable
 from include.carm.interest import InterestRates
-from include.carm.money import LOCALE_VERSION
 from include.carm.period import Period
 from include.carm.statement import (
     Statement,
-    StatementHead,
     StatementLine,
-    build_statements,
-    render_csv,
-    render_json,
-    stream_csv,
 )
 from include.database import write_transaction
 from include.document_registry import record_documents, refuse_other_documents
-from include.documents import read_document, read_documents, read_member, read_sums, write_pack
+from include.documents import write_pack
 from include.interest import calculate_interest
-from include.lake import Lake, Seal, no_shadow_run, sha256_of, write_parquet
+from include.lake import Lake, Seal, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items
 from include.parking import (
     outstanding_accounts,
-    parked_reason,
     prove_statements,
     recorded_parking,
     require_sound,
-    why_parked,
 )
 from include.source_schema import demo_world
-from include.statement_page import StatementPages, template_version
-from include.statement_pdf import TYPESETTER_VERSION, StatementPdfs
-from include.statement_registry import HASHES, Issue, is_issued, issued_otherwise, record_issue, refuse_difference
-from include.statement_versions import find_version, hash_of, read_reissued, read_version, wrong_reissue
+from include.statement_objects import join_lines, read_objects
+from include.statement_page import StatementPages
+from include.statement_pdf import StatementPdfs
+from include.statement_reader import pack_folder, why_no_statement
+from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
+from include.statement_rendering import read_rendered, render_documents, versions_now, wording_of
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-    from sqlalchemy import Row
 
     from include.workspace import Workspace
 
@@ -74,12 +61,6 @@ log = logging.getLogger(__name__)
 
 SHARD_STATEMENTS = 4_000
 """Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
-
-FORMATS = ("html", "pdf", "csv", "json")
-_PACKED = ("csv", "html")
-OBJECTS_NAME = "OBJECTS"
-"""The member of a pack that lists the hash of the object that each statement's documents were made from."""
-_LINES_A_BATCH = 20_000
 
 
 # What the month's statements are made of, in the order in which it is derived.
@@ -154,10 +135,10 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     A repeated shard replaces only its own pack, by the same bytes. Returns the shard with the pack's hash.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    wording = _wording(ws, period)
+    wording = wording_of(ws, period)
     pages = StatementPages(*wording)
     pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
-    statements = _tell_progress(_read_statements(lake, period, shard["offset"], shard["count"]), shard)
+    statements = _tell_progress(read_objects(lake, period, shard["offset"], shard["count"]), shard)
     pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), render_documents(statements, pages, pdfs))
     return {**shard, "documents": pack.documents, "sha256": pack.sha256}
 
@@ -170,7 +151,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     issued month is not the one that was issued.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    folder = _pack_folder(ws, period, month["area"])
+    folder = pack_folder(ws, period, month["area"])
     packs = {_pack_name(shard): _find_pack(ws, month, folder, shard) for shard in shards}
     statements = _with_documents(lake, period, packs.values())
     _require_gate(ws, period, statements)
@@ -203,82 +184,6 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     }
 
 
-def read_statement(
-    ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake", version: int | None = None
-) -> bytes:
-    """One statement of the month: ``html`` and ``csv`` as they were rendered, ``json`` from the same lines.
-
-    Of an issued month the version that stands, or the one that is asked for. ``pdf`` is read from the pack where the
-    policy has it made for all, else it is made now. Raises ``UsageError`` for a number that is no BN15 and for another
-    format, ``DataError`` where the month has no statements, the account has none in it (naming the reason if it is
-    parked), or there is no such version, and ``Refused`` for a version that was withdrawn unless it is asked for.
-    """
-    number = require_bn15(bn15)
-    if format not in FORMATS:
-        raise UsageError(f"a statement has no format {format!r}: ask for one of {', '.join(FORMATS)}")
-    lake = ws.lake(area)
-    if area == "shadow" and period not in lake.own_periods("statements"):
-        raise no_shadow_run(period)
-    if not lake.has("statements", period):
-        raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
-    row = find_version(ws, period, number, version) if area == "lake" else None
-    if row is not None and row.act_no is not None:
-        return _read_reissue(ws, period, row, format)
-    if row is None and version is not None:
-        raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
-    return _read_rendered(ws, period, number, format, area, row)
-
-
-def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area: str, row: Row[Any] | None) -> bytes:
-    """A statement as it was rendered with its month; ``row`` of the registry tells of one that was issued.
-
-    With it nothing of the lake need be proved, which would take longer than all else: the registry has the hashes.
-    """
-    lake = ws.lake(area)
-    told = _hashes_of(row) if row is not None else _hashes_in_lake(ws, lake, period, number)
-    content = None
-    if format != "json":
-        content = read_document(_pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
-    if content is None and format not in _PACKED:
-        statement = _read_one(lake, period, number, object_sha256=told["object"] if row is not None else None)
-        return render_json(statement) if format == "json" else StatementPdfs(*_wording(ws, period)).render(statement)
-    if content is None:
-        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
-    if told[format] not in (None, hashlib.sha256(content).hexdigest()):
-        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is not the document that was rendered")
-    return content
-
-
-def _hashes_of(row: Row[Any]) -> dict[str, str | None]:
-    """What the registry keeps of a version, by format; None where an earlier release kept nothing."""
-    hashes = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256}
-    return {**hashes, "object": row.object_sha256, "json": row.object_sha256}
-
-
-def _hashes_in_lake(ws: Workspace, lake: Lake, period: Period, number: str) -> dict[str, str | None]:
-    """The same of a statement that was not issued; raises ``DataError`` where the account has none."""
-    file = lake.file("statements", period)
-    known = [name for name in HASHES if name in pq.read_schema(file).names]
-    rows = pq.read_table(file, columns=known, filters=[("bn15", "==", number)]).to_pylist()
-    if not rows:
-        raise DataError(_why_no_statement(ws, lake, period, number))
-    formats = {"html": "document_sha256", "csv": "csv_sha256", "pdf": "pdf_sha256", "object": "object_sha256"}
-    return {format: rows[0].get(name) for format, name in formats.items()}
-
-
-def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> bytes:
-    """A version that an act issued: all of its formats lie in the act's pack."""
-    content = read_reissued(ws, period, row.act_no, f"{row.bn15}.{format}")
-    if content is None or hash_of(content, format) != _hashes_of(row)[format]:
-        raise wrong_reissue(ws, row, format)
-    return content
-
-
-def read_issued_object(ws: Workspace, period: Period, row: Row[Any]) -> Statement:
-    """The object of a statement that was issued with its month, built from the lake and held against the registry."""
-    return _read_one(ws.lake(), period, row.bn15, object_sha256=row.object_sha256)
-
-
 def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Table | None = None) -> Statement:
     """The statement that the tables of today make of the postings that were extracted for an issued month.
 
@@ -295,12 +200,12 @@ def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Ta
         require_sound(con, lake, period, bn15)
         head, lines = (_of_account(con, name, bn15) for name in ("statement_heads", "statement_lines"))
     if not head.num_rows:
-        raise DataError(_why_no_statement(ws, lake, period, bn15))
+        raise DataError(why_no_statement(ws, lake, period, bn15))
     reason = head.column("parked_reason")[0].as_py()
     if reason is not None:
         raise DataError(f"account {bn15} is parked in {period} still ({reason}): put right what it is parked for first")
     columns = ["bn15", *StatementLine._fields]
-    return next(_join(head, lines.sort_by("line_no").select(columns).to_batches()))
+    return next(join_lines(head, lines.sort_by("line_no").select(columns).to_batches()))
 
 
 def _with_account(lake: Lake, period: Period, account: pa.Table) -> pa.Table:
@@ -313,96 +218,6 @@ def _with_account(lake: Lake, period: Period, account: pa.Table) -> pa.Table:
 def _of_account(con: DuckDBPyConnection, relation: str, bn15: str) -> pa.Table:
     is_own = duckdb.ColumnExpression("bn15") == duckdb.ConstantExpression(bn15)
     return con.table(relation).filter(is_own).to_arrow_table()
-
-
-def render_reissue(ws: Workspace, statement: Statement) -> Iterator[tuple[str, bytes]]:
-    """The members of the pack of a version that is issued after its month: every format, and its object."""
-    assert statement.reissue is not None
-    period, number = Period.parse(statement.head.period), statement.head.bn15
-    # Whom to ask is who is in charge on the day of this version.
-    wording = (Contacts.load(), date.fromisoformat(statement.reissue.issued_on), _disbursement(period))
-    rendered = render_documents([statement], StatementPages(*wording), StatementPdfs(*wording))
-    documents = {name: content if isinstance(content, bytes) else b"".join(content) for name, content in rendered}
-    documents[f"{number}.json"] = render_json(statement)
-    yield from sorted(documents.items())
-
-
-def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) -> int:
-    """Hash every document of the area's statements anew, and build its object anew; returns how many documents.
-
-    Raises ``DataError`` naming the first that is missing, does not belong there, or is not what its statement says.
-    """
-    lake, documents = ws.lake(area), 0
-    for period in lake.own_periods("statements", up_to):
-        told = _told_hashes(lake, period)
-        missing = {f"{number}.{format}" for number, format in told if format != "object"}
-        for pack in sorted(_pack_folder(ws, period, area).glob("statements-*.zip")):
-            for name, content in read_documents(pack):
-                number, _, format = name.partition(".")
-                if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
-                    continue
-                if name not in missing or hashlib.sha256(content).hexdigest() != told[number, format]:
-                    raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
-                missing.remove(name)
-                documents += 1
-        if missing:
-            what = f"{min(missing)} of {period} is in no pack"
-            more = f", and {len(missing) - 1:,} more are not" if len(missing) > 1 else ""
-            raise _wrong_document(ws, period, area, f"{what}{more}")
-        if any(format == "object" for _, format in told):
-            _require_objects(lake, period, told)
-    return documents
-
-
-def _told_hashes(lake: Lake, period: Period) -> dict[tuple[str, str], str]:
-    """What the statements of a month say of their documents and objects: a hash by account and format."""
-    file = lake.file("statements", period)
-    # The months of an earlier release know the hashes of their pages alone.
-    known = [name for name in HASHES if name in pq.read_schema(file).names]
-    formats = {name: "html" if name == "document_sha256" else name.removesuffix("_sha256") for name in known}
-    rows = pq.read_table(file, columns=["bn15", *known], partitioning=None).to_pylist()
-    return {(row["bn15"], formats[name]): row[name] for row in rows for name in known if row[name] is not None}
-
-
-def _require_objects(lake: Lake, period: Period, told: Mapping[tuple[str, str], str]) -> None:
-    """The lines and heads that are sealed still make the objects from which the documents were made."""
-    for statement in _read_statements(lake, period, 0, len(told)):
-        number = statement.head.bn15
-        if statement.digest() != told.get((number, "object")):
-            raise DataError(
-                f"the statement of {number} for {period} is not what its lines in the lake make of it: restore the "
-                "lake from a backup"
-            )
-
-
-def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
-    folder = _pack_folder(ws, period, area)
-    with ws.operations.connect() as connection:
-        is_record = area == "lake" and is_issued(connection, period)
-    if is_record:
-        return DataError(f"{what} (below {folder}): restore the documents from a backup")
-    # Packs are in place a moment before the seal that names them.
-    return DataError(f"{what} (below {folder}): run {period} again, for a run of it may have died before its end")
-
-
-def newest_statements(ws: Workspace, area: str = "lake") -> Period:
-    """The newest month that has statements; raises ``DataError`` where none has."""
-    periods = ws.lake(area).own_periods("statements")
-    if not periods and area == "shadow":
-        raise no_shadow_run(newest_statements(ws))
-    if not periods:
-        raise DataError("no month has statements yet: run one first (make run)")
-    return periods[-1]
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a document to a file that its owner alone can read; raises ``UsageError`` where that is not possible."""
-    try:
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {path} ({error.strerror or error}): name another file") from error
 
 
 # Deriving and proving
@@ -472,102 +287,6 @@ def _publish(
 # Rendering
 
 
-def _read_statements(lake: Lake, period: Period, offset: int, count: int) -> Iterator[Statement]:
-    """The statements at these places of the month's order, built one after the other."""
-    file = lake.file("statement_heads", period)
-    places = pq.read_table(file, columns=["account_key", "parked_reason"])
-    places = places.filter(pc.is_null(places.column("parked_reason"))).slice(offset, count)
-    if not places.num_rows:
-        return
-    keys = places.column("account_key")
-    first_key, last_key = keys[0].as_py(), keys[-1].as_py()
-    heads = [
-        batch.filter(pc.is_null(batch.column("parked_reason"))).select(StatementHead._fields)
-        for batch in _stream_accounts(file, ["parked_reason", *StatementHead._fields], first_key, last_key)
-    ]
-    yield from _build(lake.file("statement_lines", period), pa.Table.from_batches(heads), first_key, last_key)
-
-
-def _build(lines: Path, heads: pa.Table, first_key: int, last_key: int) -> Iterator[Statement]:
-    columns = ["bn15", *StatementLine._fields]
-    return _join(heads, _stream_accounts(lines, columns, first_key, last_key))
-
-
-def _join(heads: pa.Table, lines: Iterable[pa.RecordBatch]) -> Iterator[Statement]:
-    """Heads with their lines; the first column of ``lines`` is the account."""
-    return build_statements(
-        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _batch_rows(lines))
-    )
-
-
-def _stream_accounts(path: Path, columns: Sequence[str], first_key: int, last_key: int) -> Iterator[pa.RecordBatch]:
-    """``columns`` of the accounts with these keys, a batch at a time; rows stand in the order of accounts."""
-    file = pq.ParquetFile(path, pre_buffer=False)
-    place = file.schema_arrow.get_field_index("account_key")
-    bounds = [file.metadata.row_group(number).column(place).statistics for number in range(file.num_row_groups)]
-    wanted = [number for number, keys in enumerate(bounds) if keys.min <= last_key and first_key <= keys.max]
-    for batch in file.iter_batches(_LINES_A_BATCH, row_groups=wanted, columns=["account_key", *columns]):
-        key = batch.column("account_key")
-        yield batch.filter(pc.and_(pc.greater_equal(key, first_key), pc.less_equal(key, last_key))).select(columns)
-
-
-def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
-    return _batch_rows(table.to_batches(max_chunksize=_LINES_A_BATCH))
-
-
-def _batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
-    for batch in batches:
-        yield from zip(*(_values(column) for column in batch.columns), strict=True)
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """The values of a column. Texts that are equal are one object: most columns hold few that differ."""
-    if not (pa.types.is_date(column.type) or pa.types.is_string(column.type)):
-        return column.to_pylist()
-    encoded = column.dictionary_encode()
-    texts = encoded.dictionary.cast(pa.string()).to_pylist()
-    return [None if place is None else texts[place] for place in encoded.indices.to_pylist()]
-
-
-def read_again(ws: Workspace, period: Period, rows: Sequence[Row[Any]]) -> Iterator[tuple[Row[Any], dict[str, bytes]]]:
-    """Render issued versions again, each with its row of the registry: by format, HTML and CSV, and PDF if it had one.
-
-    The rows of the month come first, in the order of accounts.
-    """
-    wording = _wording(ws, period)
-    pages, pdfs = StatementPages(*wording), StatementPdfs(*wording)
-    of_month = {row.bn15: row for row in rows if row.act_no is None}
-    for statement in _read_statements(ws.lake(), period, 0, len(of_month)):
-        row = of_month[statement.head.bn15]
-        documents = {"html": pages.render(statement), "csv": render_csv(statement)}
-        if row.pdf_sha256 is not None:
-            documents["pdf"] = pdfs.render(statement)
-        yield row, documents
-    for row in rows:
-        if row.act_no is not None:
-            members = dict(render_reissue(ws, read_version(ws, period, row).statement))
-            yield row, {format: members[f"{row.bn15}.{format}"] for format in ("html", "csv", "pdf")}
-
-
-def versions_now() -> dict[str, str]:
-    """What documents are made with at this moment, as the registry keeps it."""
-    return {
-        "template_version": template_version(),
-        "locale_version": LOCALE_VERSION,
-        "typesetter_version": TYPESETTER_VERSION,
-    }
-
-
-def _wording(ws: Workspace, period: Period) -> tuple[Contacts, date, Disbursement]:
-    """Whom a statement of the month names, and by which rules, as valid on its day of issue."""
-    return Contacts.load(), ws.calendar.issued_on(period), _disbursement(period)
-
-
-def _disbursement(period: Period) -> Disbursement:
-    return AllocationRules.load().disbursement_of(period)
-
-
 def _tell_progress(statements: Iterator[Statement], shard: Mapping[str, Any]) -> Iterator[Statement]:
     """The same statements; each tenth of the shard is logged when its documents are written."""
     step = max(-(-shard["count"] // 10), 1)
@@ -577,60 +296,11 @@ def _tell_progress(statements: Iterator[Statement], shard: Mapping[str, Any]) ->
             log.info("shard %s: %s of %s statements rendered", shard["shard"], f"{done:,}", f"{shard['count']:,}")
 
 
-def render_documents(
-    statements: Iterable[Statement], pages: StatementPages, pdfs: StatementPdfs | None
-) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
-    """The members of a pack: each statement as CSV, HTML and perhaps PDF; last :data:`OBJECTS_NAME`."""
-    objects = []
-    for statement in statements:
-        number = statement.head.bn15
-        objects.append(f"{statement.digest()}  {number}\n")
-        yield f"{number}.csv", stream_csv(statement)
-        yield f"{number}.html", pages.stream(statement)
-        if pdfs is not None:
-            yield f"{number}.pdf", pdfs.render(statement)
-    yield OBJECTS_NAME, "".join(objects).encode()
-
-
-def _read_one(lake: Lake, period: Period, bn15: str, *, object_sha256: str | None = None) -> Statement:
-    """The statement of an account that has one.
-
-    Its rows are proved by the hash of the object where that is known, else by the seals of the whole files.
-    """
-    place = lake.file if object_sha256 is None else lake.path
-    key = account_key(bn15)
-    batches = _stream_accounts(place("statement_heads", period), StatementHead._fields, key, key)
-    heads = pa.Table.from_batches(batches)
-    statement = next(_build(place("statement_lines", period), heads, key, key))
-    if object_sha256 not in (None, statement.digest()):
-        raise DataError(
-            f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from "
-            "a backup"
-        )
-    return statement
-
-
-def _why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
-    reason = parked_reason(lake, period, bn15)
-    if reason is not None:
-        with ws.operations.connect() as connection:
-            issued = is_issued(connection, period)
-        return why_parked(bn15, period, reason, is_issued=issued)
-    return (
-        f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
-        "in that month"
-    )
-
-
 # Packs
 
 
 def _pack_name(shard: Mapping[str, Any]) -> str:
     return f"statements-{shard['shard']}.zip"
-
-
-def _pack_folder(ws: Workspace, period: Period, area: str) -> Path:
-    return ws.documents(area) / "soa" / f"period={period}"
 
 
 def _staged_packs(ws: Workspace, month: Mapping[str, Any]) -> Path:
@@ -678,30 +348,6 @@ def _require_gate(ws: Workspace, period: Period, statements: pa.Table) -> None:
         )
     if result.table_failures:
         raise DataError(" ".join(result.table_failures) + " Nothing was issued.")
-
-
-def read_rendered(packs: Iterable[Path]) -> pa.Table:
-    """One row a statement in the packs: ``bn15`` and the hashes of its documents and its object, NULL where none is."""
-    hashes: dict[str, dict[str, str]] = {}
-    for path in packs:
-        for name, digest in read_sums(path):
-            number, _, format = name.partition(".")
-            if format:
-                hashes.setdefault(number, {})["document" if format == "html" else format] = digest
-        for digest, number in read_listed_objects(path):
-            hashes.setdefault(number, {})["object"] = digest
-    columns = {
-        f"{name}_sha256": pa.array([of.get(name) for of in hashes.values()], pa.string())
-        for name in ("document", "csv", "pdf", "object")
-    }
-    return pa.table({"bn15": pa.array(hashes.keys(), pa.string()), **columns})
-
-
-def read_listed_objects(pack: Path) -> Iterator[tuple[str, str]]:
-    """Hash and account of each object that a pack was made from; nothing for a pack of an earlier release."""
-    for line in (read_member(pack, OBJECTS_NAME) or b"").decode().splitlines():
-        digest, _, number = line.partition("  ")
-        yield digest, number
 
 
 def _with_documents(lake: Lake, period: Period, packs: Iterable[Path]) -> pa.Table:

@@ -22,8 +22,8 @@ from include.lake import Lake, Seal, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
 from include.notices import count_true_notices
+from include.statement_reader import count_true_documents
 from include.statement_versions import count_true_reissues
-from include.statements import count_true_documents
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
 from include.verify_plans import AREAS, note_register, verify_plans
 

@@ -78,7 +78,7 @@ def statement(
     from include.broker_documents import read_firm_document
     from include.carm.business_number import is_bn9
     from include.carm.period import Period
-    from include.statements import newest_statements, read_statement, write_private
+    from include.statement_reader import newest_statements, read_statement, write_private
 
     if format_ == "pdf" and output is None and sys.stdout.isatty():
         raise UsageError("a PDF is no text for a terminal: write it to a file with --output FILE")

@@ -26,7 +26,7 @@ from include.lake import Lake, sha256_of
 from include.operations_plan_tables import ACCOUNT_CHANGES, AUDIT_CHAIN, PLANS
 from include.operations_schema import COVERAGE, FEED_COVERAGE
 from include.program_type_rules import RULES_FILE, RuleTable
-from include.statements import read_statement
+from include.statement_reader import read_statement
 from include.verify import _require_open_items, verify, verify_lines
 from include.verify_chain import read_chain
 from include.verify_plans import verify_plans

@@ -27,7 +27,7 @@ from include.carm.errors import DataError
 from include.carm.period import Period
 from include.load import load_folder
 from include.statement_pdf import GLYPHS
-from include.statements import read_statement
+from include.statement_reader import read_statement
 from include.workspace import Workspace
 from tests.pipeline import extract_only, new_workspace, read, run_month
 from tests.source.folders import csv_text, write_folder

@@ -24,7 +24,8 @@ from include.carm.business_number import bn9_with_check_digit
 from include.carm.period import Period
 from include.demo import fill_demo
 from include.documents import read_documents
-from include.statements import list_shards, read_statement, render_shard
+from include.statement_reader import read_statement
+from include.statements import list_shards, render_shard
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import hashes, new_workspace, run_month

@@ -10,8 +10,8 @@ from include.carm.business_number import account_key
 from include.carm.contacts import Contacts
 from include.carm.period import Period
 from include.carm.statement import Reissue, Statement, StatementHead, StatementLine, build_statements
+from include.statement_objects import table_rows
 from include.statement_page import StatementPages
-from include.statements import table_rows
 from tests.statements.ledger import BN15, DAYS, Month, Row, account, brought_forward, derive, posting
 
 DUE = DAYS["due_on"]

@@ -21,7 +21,8 @@ from include.carm.policy import Limit
 from include.documents import read_documents
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.parking import REASONS, count_parked, released_accounts
-from include.statements import OBJECTS_NAME, read_statement
+from include.statement_reader import read_statement
+from include.statement_rendering import OBJECTS_NAME
 from tests.statements.ledger import Month, Row, account, brought_forward, derive, posting
 from tests.statements.months import SealedMonth
 

@@ -31,8 +31,8 @@ from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGIST
 from include.source_schema import TABLES
 from include.statement_act_notices import publish_act_notices
 from include.statement_acts import Order, issue_parked, restate, withdraw
+from include.statement_reader import read_statement
 from include.statement_versions import reissue_pack
-from include.statements import read_statement
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import hashes, new_workspace, run_month
@@ -395,6 +395,23 @@ def test_a_parked_account_gets_its_statement_late_once_the_register_is_right(ws:
     rename(ws, bn15, legal_name="Put Right Imports Ltd.")
     assert restate(ws, JANUARY, bn15, ORDER)["version"] == 2
     verify(ws)
+
+
+@pytest.mark.parametrize("damage", ["gone", "another month", "no file of Parquet"])
+def test_an_object_is_read_only_where_the_lake_still_holds_it(ws: Workspace, damage: str) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    path = ws.lake().path("statement_lines", DECEMBER)
+    page = read_statement(ws, DECEMBER, bn15)
+    path.unlink()
+    if damage == "another month":
+        shutil.copy(ws.lake().path("statement_lines", JANUARY), path)
+    elif damage == "no file of Parquet":
+        path.write_text("nothing")
+
+    with pytest.raises(DataError, match="is not what its lines in the lake make of it"):
+        read_statement(ws, DECEMBER, bn15, "json")
+    # What was rendered is read from its pack, and proved by the registry.
+    assert read_statement(ws, DECEMBER, bn15) == page
 
 
 # Locks, notices, and what is known then and now

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from include.cli import carm
-from include.statements import read_statement
+from include.statement_reader import read_statement
 from tests.statements.ledger import BN15, OTHER_BN15, posting
 from tests.statements.months import SealedMonth
 

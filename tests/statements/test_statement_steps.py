@@ -23,7 +23,8 @@ from include.carm.policy import Limit
 from include.carm.statement import AGEING, COMPONENTS
 from include.documents import read_documents
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
-from include.statements import count_true_documents, read_statement, register_statements
+from include.statement_reader import count_true_documents, read_statement
+from include.statements import register_statements
 from tests.statements.ledger import BN15, OTHER_BN15, Row, account, brought_forward, posting
 from tests.statements.months import SealedMonth
 

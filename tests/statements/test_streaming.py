@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from include import lake, statement_page, statements
+from include import lake, statement_objects, statement_page, statements
 from include.carm import statement as statement_module
 from include.carm.business_number import bn9_with_check_digit
 from include.carm.statement import PackedLines, render_csv, stream_csv
@@ -28,7 +28,7 @@ LINES_AN_ACCOUNT = 6
 def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedMonth:
     """Seven statements of six lines each, in files of many small row groups, three statements a shard."""
     monkeypatch.setattr(lake, "ROW_GROUP_ROWS", 4)
-    monkeypatch.setattr(statements, "_LINES_A_BATCH", 4)
+    monkeypatch.setattr(statement_objects, "_LINES_A_BATCH", 4)
     monkeypatch.setattr(statements, "SHARD_STATEMENTS", 3)
     rows = [
         posting(100 + number, bn15=bn15, transaction_id=f"T{number}")
@@ -43,7 +43,7 @@ def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealedMonth:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each batch had that was read of the month's lines, up to now."""
-    stream, seen = statements._stream_accounts, []
+    stream, seen = statement_objects._stream_accounts, []
 
     def counting(path: Path, columns: list[str], first_key: int, last_key: int) -> Iterator[pa.RecordBatch]:
         for batch in stream(path, columns, first_key, last_key):
@@ -51,12 +51,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 seen.append(batch.num_rows)
             yield batch
 
-    monkeypatch.setattr(statements, "_stream_accounts", counting)
+    monkeypatch.setattr(statement_objects, "_stream_accounts", counting)
     return seen
 
 
 def test_a_statement_is_there_before_the_lines_of_the_next_are_read(month: SealedMonth, read: list[int]) -> None:
-    found = statements._read_statements(month.ws.lake(), month.period, 0, 7)
+    found = statement_objects.read_objects(month.ws.lake(), month.period, 0, 7)
 
     seen = []
     for place, statement in enumerate(found, start=1):
@@ -69,7 +69,7 @@ def test_a_statement_is_there_before_the_lines_of_the_next_are_read(month: Seale
 
 
 def test_a_shard_reads_the_lines_of_its_own_accounts_alone(month: SealedMonth, read: list[int]) -> None:
-    found = list(statements._read_statements(month.ws.lake(), month.period, 3, 3))
+    found = list(statement_objects.read_objects(month.ws.lake(), month.period, 3, 3))
 
     assert ACCOUNTS[3:6] == [statement.head.bn15 for statement in found]
     assert 3 * LINES_AN_ACCOUNT == sum(read)
@@ -209,7 +209,7 @@ def test_a_statement_is_packed_above_the_limit_and_not_at_it(
 ) -> None:
     for most, kind in ((LINES_AN_ACCOUNT, tuple), (LINES_AN_ACCOUNT - 1, PackedLines)):
         monkeypatch.setattr(statement_module, "MOST_UNPACKED_LINES", most)
-        found = list(statements._read_statements(month.ws.lake(), month.period, 0, 7))
+        found = list(statement_objects.read_objects(month.ws.lake(), month.period, 0, 7))
         assert {kind} == {type(statement.lines) for statement in found}
         assert [LINES_AN_ACCOUNT] * 7 == [len(statement.lines) for statement in found]
 

@@ -1,0 +1,199 @@
+"""Reads the documents of statements: any one at once, or all of them to prove them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from include.carm.business_number import require_bn15
+from include.carm.errors import DataError, UsageError
+from include.carm.period import Period
+from include.carm.statement import render_json
+from include.documents import read_document, read_documents
+from include.lake import Lake, no_shadow_run
+from include.parking import parked_reason, why_parked
+from include.statement_objects import read_object, read_objects
+from include.statement_pdf import StatementPdfs
+from include.statement_registry import HASHES, is_issued
+from include.statement_rendering import OBJECTS_NAME, wording_of
+from include.statement_versions import find_version, hash_of, read_reissued, wrong_reissue
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+    from include.workspace import Workspace
+
+FORMATS = ("html", "pdf", "csv", "json")
+_PACKED = ("csv", "html")
+
+
+def read_statement(
+    ws: Workspace, period: Period, bn15: str, format: str = "html", area: str = "lake", version: int | None = None
+) -> bytes:
+    """One statement of the month: ``html`` and ``csv`` as they were rendered, ``json`` from the same lines.
+
+    Of an issued month the version that stands, or the one that is asked for. ``pdf`` is read from the pack where the
+    policy has it made for all, else it is made now. Raises ``UsageError`` for a number that is no BN15 and for another
+    format, ``DataError`` where the month has no statements, the account has none in it (naming the reason if it is
+    parked), or there is no such version, and ``Refused`` for a version that was withdrawn unless it is asked for.
+    """
+    number = require_bn15(bn15)
+    if format not in FORMATS:
+        raise UsageError(f"a statement has no format {format!r}: ask for one of {', '.join(FORMATS)}")
+    lake = ws.lake(area)
+    if area == "shadow" and period not in lake.own_periods("statements"):
+        raise no_shadow_run(period)
+    if not lake.has("statements", period):
+        raise DataError(f"there are no statements for {period}: run that month first (make run PERIOD={period})")
+    row = find_version(ws, period, number, version) if area == "lake" else None
+    if row is not None and row.act_no is not None:
+        return _read_reissue(ws, period, row, format)
+    if row is None and version is not None:
+        raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
+    return _read_rendered(ws, period, number, format, area, row)
+
+
+def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area: str, row: Row[Any] | None) -> bytes:
+    """A statement as it was rendered with its month; ``row`` of the registry tells of one that was issued.
+
+    With it nothing of the lake need be proved, which would take longer than all else: the registry has the hashes.
+    """
+    lake = ws.lake(area)
+    told = _hashes_of(row) if row is not None else _hashes_in_lake(ws, lake, period, number)
+    content = None
+    if format != "json":
+        content = read_document(pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
+    if content is None and format not in _PACKED:
+        statement = read_object(lake, period, number, object_sha256=told["object"] if row is not None else None)
+        return render_json(statement) if format == "json" else StatementPdfs(*wording_of(ws, period)).render(statement)
+    if content is None:
+        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
+    if told[format] not in (None, hashlib.sha256(content).hexdigest()):
+        raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is not the document that was rendered")
+    return content
+
+
+def _hashes_of(row: Row[Any]) -> dict[str, str | None]:
+    """What the registry keeps of a version, by format; None where an earlier release kept nothing."""
+    hashes = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256}
+    return {**hashes, "object": row.object_sha256, "json": row.object_sha256}
+
+
+def _hashes_in_lake(ws: Workspace, lake: Lake, period: Period, number: str) -> dict[str, str | None]:
+    """The same of a statement that was not issued; raises ``DataError`` where the account has none."""
+    file = lake.file("statements", period)
+    known = [name for name in HASHES if name in pq.read_schema(file).names]
+    rows = pq.read_table(file, columns=known, filters=[("bn15", "==", number)]).to_pylist()
+    if not rows:
+        raise DataError(why_no_statement(ws, lake, period, number))
+    formats = {"html": "document_sha256", "csv": "csv_sha256", "pdf": "pdf_sha256", "object": "object_sha256"}
+    return {format: rows[0].get(name) for format, name in formats.items()}
+
+
+def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> bytes:
+    """A version that an act issued: all of its formats lie in the act's pack."""
+    content = read_reissued(ws, period, row.act_no, f"{row.bn15}.{format}")
+    if content is None or hash_of(content, format) != _hashes_of(row)[format]:
+        raise wrong_reissue(ws, row, format)
+    return content
+
+
+def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) -> int:
+    """Hash every document of the area's statements anew, and build its object anew; returns how many documents.
+
+    Raises ``DataError`` naming the first that is missing, does not belong there, or is not what its statement says.
+    """
+    lake, documents = ws.lake(area), 0
+    for period in lake.own_periods("statements", up_to):
+        told = _told_hashes(lake, period)
+        missing = {f"{number}.{format}" for number, format in told if format != "object"}
+        for pack in sorted(pack_folder(ws, period, area).glob("statements-*.zip")):
+            for name, content in read_documents(pack):
+                number, _, format = name.partition(".")
+                if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
+                    continue
+                if name not in missing or hashlib.sha256(content).hexdigest() != told[number, format]:
+                    raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
+                missing.remove(name)
+                documents += 1
+        if missing:
+            what = f"{min(missing)} of {period} is in no pack"
+            more = f", and {len(missing) - 1:,} more are not" if len(missing) > 1 else ""
+            raise _wrong_document(ws, period, area, f"{what}{more}")
+        if any(format == "object" for _, format in told):
+            _require_objects(lake, period, told)
+    return documents
+
+
+def _told_hashes(lake: Lake, period: Period) -> dict[tuple[str, str], str]:
+    """What the statements of a month say of their documents and objects: a hash by account and format."""
+    file = lake.file("statements", period)
+    # The months of an earlier release know the hashes of their pages alone.
+    known = [name for name in HASHES if name in pq.read_schema(file).names]
+    formats = {name: "html" if name == "document_sha256" else name.removesuffix("_sha256") for name in known}
+    rows = pq.read_table(file, columns=["bn15", *known], partitioning=None).to_pylist()
+    return {(row["bn15"], formats[name]): row[name] for row in rows for name in known if row[name] is not None}
+
+
+def _require_objects(lake: Lake, period: Period, told: Mapping[tuple[str, str], str]) -> None:
+    """The lines and heads that are sealed still make the objects from which the documents were made."""
+    for statement in read_objects(lake, period, 0, len(told)):
+        number = statement.head.bn15
+        if statement.digest() != told.get((number, "object")):
+            raise DataError(
+                f"the statement of {number} for {period} is not what its lines in the lake make of it: restore the "
+                "lake from a backup"
+            )
+
+
+def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
+    folder = pack_folder(ws, period, area)
+    with ws.operations.connect() as connection:
+        is_record = area == "lake" and is_issued(connection, period)
+    if is_record:
+        return DataError(f"{what} (below {folder}): restore the documents from a backup")
+    # Packs are in place a moment before the seal that names them.
+    return DataError(f"{what} (below {folder}): run {period} again, for a run of it may have died before its end")
+
+
+def newest_statements(ws: Workspace, area: str = "lake") -> Period:
+    """The newest month that has statements; raises ``DataError`` where none has."""
+    periods = ws.lake(area).own_periods("statements")
+    if not periods and area == "shadow":
+        raise no_shadow_run(newest_statements(ws))
+    if not periods:
+        raise DataError("no month has statements yet: run one first (make run)")
+    return periods[-1]
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a document to a file that its owner alone can read; raises ``UsageError`` where that is not possible."""
+    try:
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror or error}): name another file") from error
+
+
+def why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
+    """Why an account has no statement for a month that has statements, and what to do, in one sentence."""
+    reason = parked_reason(lake, period, bn15)
+    if reason is not None:
+        with ws.operations.connect() as connection:
+            issued = is_issued(connection, period)
+        return why_parked(bn15, period, reason, is_issued=issued)
+    return (
+        f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
+        "in that month"
+    )
+
+
+def pack_folder(ws: Workspace, period: Period, area: str) -> Path:
+    """Where the packs of a month's statements lie."""
+    return ws.documents(area) / "soa" / f"period={period}"
