@@ -225,7 +225,10 @@ def read_statement(
     if row is not None and row.act_no is not None:
         return _read_reissue(ws, period, row, format)
     if row is None and version is not None:
-        raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
+        if area == "lake" and _is_issued(ws, period):
+            raise DataError(_why_no_statement(ws, lake, period, number))
+        what = f"{period} is not issued" if area == "lake" else f"what a shadow run made of {period} is not issued"
+        raise DataError(f"{what}, so its statements have no versions: leave --version out")
     return _read_rendered(ws, period, number, format, area)
 
 
@@ -322,6 +325,9 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
         told = _told_hashes(lake, period)
         missing = {f"{number}.{format}" for number, format in told if format != "object"}
         for pack in sorted(_pack_folder(ws, period, area).glob("statements-*.zip")):
+            if any(told.get((number, "object")) != digest for digest, number in read_listed_objects(pack)):
+                what = f"{OBJECTS_NAME} in {pack.name} of {period} does not list what its documents were made from"
+                raise _wrong_document(ws, period, area, what)
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
                 if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
@@ -589,12 +595,15 @@ def _read_one(lake: Lake, period: Period, bn15: str) -> Statement:
     return next(_build(lake, period, heads, key, key))
 
 
+def _is_issued(ws: Workspace, period: Period) -> bool:
+    with ws.operations.connect() as connection:
+        return is_issued(connection, period)
+
+
 def _why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
     reason = parked_reason(lake, period, bn15)
     if reason is not None:
-        with ws.operations.connect() as connection:
-            issued = is_issued(connection, period)
-        return why_parked(bn15, period, reason, is_issued=issued)
+        return why_parked(bn15, period, reason, is_issued=_is_issued(ws, period))
     return (
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"
