@@ -15,8 +15,8 @@ in the open month.
 **What to fill in.** `act`, `period`, `bn15`; `reason_en` and `reason_fr`, why, as the client reads it; `acted_on`, the
 day of the new version or of the withdrawal. No names and no amounts: what is filled in stays in Airflow's records.
 
-**May I run it again, or clear a task?** Yes. An act that is done is not done twice; `perform_act` then says so, and
-fails. Clear `publish_notice` by itself until it is green.
+**May I run it again, or clear a task?** Yes. A run does its act once: `perform_act` cleared afterwards says what it did
+then, and `publish_notice` follows. Another run asks for another act.
 
 **What can go wrong, and what to do.** The failed task's log ends with one line that says it.
 
@@ -35,10 +35,9 @@ from run_context import DATABASE_POOL, TASK_DEFAULTS, open_workspace, recipient_
 @task(pool=DATABASE_POOL)
 def perform_act(**context):
     """Does what was asked for, and records who asked, and why."""
-    from include.statement_acts import PERFORM
+    from include.statement_acts import perform
 
-    act, period, bn15, order = statement_act_of(context)
-    return PERFORM[act](open_workspace(), period, bn15, order)
+    return perform(open_workspace(), *statement_act_of(context))
 
 
 @task(pool=DATABASE_POOL)

@@ -8,13 +8,14 @@ it again.
 
 **Who may approve.** Everybody who may edit runs, except whoever started or cleared this run.
 
-**May I run it again, or clear a task?** Yes. Clearing `approval` asks again; a month that is not locked is refused.
+**May I run it again, or clear a task?** Yes. Clearing `approval` asks again; a month that is not locked is refused. A
+run unlocks once: where the month was locked again since, trigger anew.
 
 **What can go wrong, and what to do.** The failed task's log ends with one line that says it.
 
 - `check_lock`: *is not locked*. Nothing stands in the way; nobody is asked.
-- `record_answer`: *stays locked*. Nobody answered in time, the answer was no, or whoever asked approved it. Trigger
-  again, and let another person answer.
+- `record_answer`: *stays locked*. Nobody answered in time, the answer was no, whoever asked approved it, or the month
+  was locked again after this run had unlocked it. Trigger again, and let another person answer.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from include.carm.period import Period
 from include.database import read_snapshot
 from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
+from include.month_locks import require_unlocked
 from include.source_schema import canonical_bn15
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def last_complete_period(ws: Workspace) -> Period:
 def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Read what the month needs into ``work/``; returns counts only.
 
-    Raises ``UsageError`` when the source has nothing of the month, ``DataError`` when a table or column is missing.
+    Raises ``UsageError`` when the source has nothing of the month, ``DataError`` when a table or column is missing, and
+    ``Refused`` when it would extract a locked month.
     """
     period = Period.parse(month["period"])
     folder = ws.staging(month["run_id"], "extract")
@@ -134,6 +136,10 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     if plan is None:
         log.info("%s has its extract already; an issued or built-upon month has one for ever", period)
         return {"period": str(period), "state": "final", "rows": {}}
+    with ws.operations.connect() as connection:
+        for extracted in plan.batch:
+            # The run's own month was asked about when it began; these are the months that it would fill in.
+            require_unlocked(connection, Period.parse(extracted))
 
     counts: dict[str, int] = {}
     with source_snapshot(ws) as connection:

@@ -83,14 +83,48 @@ def outstanding_accounts(ws: Workspace, lake: Lake, month: Mapping[str, Any], pe
         if is_record and statement_registry.is_issued(connection, period):
             parked = _read_parked(ws.lake(), period)
             return parked.filter(pc.equal(parked.column("reason"), PREVIOUS_MONTH))
-        before = period.previous()
-        if not lake.has("statements", before):
-            return RELATION.empty_table()
-        parked = _read_parked(lake, before)
-        released = released_accounts(connection, before, parked)
-    still = parked.join(released.select(["account_key"]), "account_key", join_type="left anti").sort_by("account_key")
+        still = still_outstanding(connection, lake, period.previous())
     reasons = pa.array([PREVIOUS_MONTH] * still.num_rows, pa.string())
     return pa.table([still.column("bn15"), still.column("account_key"), reasons], schema=RELATION)
+
+
+def still_outstanding(connection: Connection, lake: Lake, period: Period) -> pa.Table:
+    """The accounts (``bn15``, ``account_key``) that wait for a statement of ``period``, or of a month before it.
+
+    One that was parked for the month before alone, and of which the period has nothing to state, has no statement of
+    the period to wait for: it waits as long as the month before does. None where the period has no statements.
+    """
+    if not lake.has("statements", period):
+        return RELATION.empty_table().select(["bn15", "account_key"])
+    parked = _read_parked(lake, period)
+    released = released_accounts(connection, period, parked)
+    still = parked.join(released.select(["account_key"]), "account_key", join_type="left anti").sort_by("account_key")
+    idle = _with_nothing_to_state(lake, period) if PREVIOUS_MONTH in still.column("reason").to_pylist() else set()
+    if idle:
+        waiting = still_outstanding(connection, lake, period.previous()).column("account_key").to_pylist()
+        settled = pa.array(sorted(idle - set(waiting)), pa.int64())
+        still = still.filter(pc.invert(pc.is_in(still.column("account_key"), value_set=settled)))
+    return still.select(["bn15", "account_key"])
+
+
+def _with_nothing_to_state(lake: Lake, period: Period) -> set[int]:
+    """The accounts that ``period`` would have neither a statement of nor parked, but for the month before."""
+    before = period.previous()
+    if not lake.has("parked", before):
+        return set()
+    columns = ["account_key", "opening_cents", "closing_cents", "line_count", "closed_on", "period_start", "period_end"]
+    is_waiting = pc.field("parked_reason") == PREVIOUS_MONTH
+    heads = pq.read_table(lake.file("statement_heads", period), columns=columns, filters=is_waiting).to_pylist()
+    parked = pq.read_table(lake.file("parked", before), columns=["account_key", "closing_cents"])
+    closings = dict(zip(*(column.to_pylist() for column in parked.columns), strict=True))
+    return {
+        head["account_key"]
+        for head in heads
+        if not (head["opening_cents"] or head["closing_cents"] or head["line_count"])
+        # What the month before left is stated, even where the month lost it.
+        and closings.get(head["account_key"]) == 0
+        and not (head["closed_on"] and head["period_start"] <= head["closed_on"] <= head["period_end"])
+    }
 
 
 def released_accounts(connection: Connection, period: Period, parked: pa.Table) -> pa.Table:

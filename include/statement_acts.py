@@ -33,8 +33,8 @@ from include.datasets import schema_of
 from include.documents import write_pack
 from include.month import newest_issued
 from include.month_locks import require_unlocked
-from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
-from include.parking import parked_reason
+from include.operations_statement_tables import MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
+from include.parking import parked_reason, still_outstanding
 from include.person_records import next_known_from, next_number, require_person, require_reason
 from include.register import account_on_record
 from include.statement_registry import is_issued
@@ -116,9 +116,13 @@ def issue_parked(ws: Workspace, period: Period, bn15: str, order: Order) -> dict
         if versions_of(connection, period, number):
             raise Refused(f"the statement of {number} for {period} was issued already")
         before = period.previous()
-        is_first = not ws.lake().has("parked", before) or parked_reason(ws.lake(), before, number) is None
-        if not is_first and not versions_of(connection, before, number):
+        if number in still_outstanding(connection, ws.lake(), before).column("bn15").to_pylist():
             raise Refused(f"account {number} is parked in {before} too: issue the statement of {before} first")
+        if number not in still_outstanding(connection, ws.lake(), period).column("bn15").to_pylist():
+            raise Refused(
+                f"account {number} has nothing to state in {period}: it was parked for the month before alone, and no "
+                "later month waits for it"
+            )
     _require_day(ws, order.acted_on, ws.calendar.issued_on(period))
     statement = derive_statement(ws, period, number, account=account_on_record(ws, period, number))
     told = Reissue("issue_parked", order.acted_on.isoformat(), None, None, (), order.reason_en, order.reason_fr)
@@ -294,9 +298,10 @@ def _with_version(ws: Workspace, period: Period, statement: Statement, row: Mapp
 
 def _require_same(connection: Connection, period: Period, bn15: str, version: int | None) -> None:
     """Nobody acted on the statement since it was looked at, and nobody locked its month."""
-    require_unlocked(connection, period)
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"LOCK TABLE {STATEMENT_REGISTRY.name} IN SHARE ROW EXCLUSIVE MODE")
+        for table in (STATEMENT_REGISTRY, MONTH_LOCKS):
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+    require_unlocked(connection, period)
     standing = [row.version for row in versions_of(connection, period, bn15) if row.superseded_by is None]
     if standing != ([] if version is None else [version]):
         raise Refused(f"somebody else acted on the statement of {bn15} for {period} meanwhile: look at it again")
@@ -347,6 +352,19 @@ PERFORM: Mapping[str, Callable[[Workspace, Period, str, Order], dict[str, Any]]]
     "issue_parked": issue_parked,
 }
 """The acts by their names."""
+
+
+def perform(ws: Workspace, act: str, period: Period, bn15: str, order: Order) -> dict[str, Any]:
+    """Do what a run asks for, once: a run that did it, and is cleared or died before it could say so, is told of it.
+
+    Raises, and returns, as the act of that name does.
+    """
+    with ws.operations.connect() as connection:
+        done = find_acts(connection, period, require_bn15(bn15))
+    for one in done:
+        if (one["act"], one["run_id"]) == (act, order.run_id):
+            return _outcome(one)
+    return PERFORM[act](ws, period, bn15, order)
 
 
 def find_acts(connection: Connection, period: Period | None = None, bn15: str | None = None) -> list[dict[str, Any]]:

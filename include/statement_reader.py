@@ -20,7 +20,7 @@ from include.parking import parked_reason, why_parked
 from include.statement_objects import read_object, read_objects
 from include.statement_pdf import StatementPdfs
 from include.statement_registry import HASHES, is_issued
-from include.statement_rendering import OBJECTS_NAME, wording_of
+from include.statement_rendering import OBJECTS_NAME, read_listed_objects, wording_of
 from include.statement_versions import find_version, hash_of, read_reissued, wrong_reissue
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def read_statement(
     if row is not None and row.act_no is not None:
         return _read_reissue(ws, period, row, format)
     if row is None and version is not None:
-        raise DataError(f"{period} is not issued, so its statements have no versions: leave --version out")
+        if area == "lake" and _is_issued(ws, period):
+            raise DataError(why_no_statement(ws, lake, period, number))
+        what = f"{period} is not issued" if area == "lake" else f"what a shadow run made of {period} is not issued"
+        raise DataError(f"{what}, so its statements have no versions: leave --version out")
     return _read_rendered(ws, period, number, format, area, row)
 
 
@@ -113,6 +116,9 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
         told = _told_hashes(lake, period)
         missing = {f"{number}.{format}" for number, format in told if format != "object"}
         for pack in sorted(pack_folder(ws, period, area).glob("statements-*.zip")):
+            if any(told.get((number, "object")) != digest for digest, number in read_listed_objects(pack)):
+                what = f"{OBJECTS_NAME} in {pack.name} of {period} does not list what its documents were made from"
+                raise _wrong_document(ws, period, area, what)
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
                 if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
@@ -153,9 +159,7 @@ def _require_objects(lake: Lake, period: Period, told: Mapping[tuple[str, str], 
 
 def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
     folder = pack_folder(ws, period, area)
-    with ws.operations.connect() as connection:
-        is_record = area == "lake" and is_issued(connection, period)
-    if is_record:
+    if area == "lake" and _is_issued(ws, period):
         return DataError(f"{what} (below {folder}): restore the documents from a backup")
     # Packs are in place a moment before the seal that names them.
     return DataError(f"{what} (below {folder}): run {period} again, for a run of it may have died before its end")
@@ -181,13 +185,16 @@ def write_private(path: Path, content: bytes) -> None:
         raise UsageError(f"cannot write {path} ({error.strerror or error}): name another file") from error
 
 
+def _is_issued(ws: Workspace, period: Period) -> bool:
+    with ws.operations.connect() as connection:
+        return is_issued(connection, period)
+
+
 def why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> str:
     """Why an account has no statement for a month that has statements, and what to do, in one sentence."""
     reason = parked_reason(lake, period, bn15)
     if reason is not None:
-        with ws.operations.connect() as connection:
-            issued = is_issued(connection, period)
-        return why_parked(bn15, period, reason, is_issued=issued)
+        return why_parked(bn15, period, reason, is_issued=_is_issued(ws, period))
     return (
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"

@@ -122,8 +122,9 @@ def issue_facts(connection: Connection, period: str, *, of_earlier_release: bool
     return facts
 
 
-NOTICE_DATASETS = ("notices", "webinar_notices", "reissue_notices")
-"""Of an issued month these alone may be published anew: when its plan is applied late, or by a Dag of their own."""
+GROWING_DATASETS = ("notices", "webinar_notices", "reissue_notices", "statement_versions")
+"""Of an issued month these alone may be published anew: notices when its plan is applied late or by a Dag of their own,
+and the versions that an act adds. Links of their own tell how they are sealed."""
 
 
 def tell_seals(connection: Connection, period: str) -> None:
@@ -132,7 +133,7 @@ def tell_seals(connection: Connection, period: str) -> None:
     Raises ``DataError`` where the month was closed before and a file is sealed otherwise now: nothing may replace it.
     """
     query = select(COVERAGE.c.dataset, COVERAGE.c.sha256).where(COVERAGE.c.area == "lake", COVERAGE.c.period == period)
-    sealed = {row.dataset: row.sha256 for row in connection.execute(query) if row.dataset not in NOTICE_DATASETS}
+    sealed = {row.dataset: row.sha256 for row in connection.execute(query) if row.dataset not in GROWING_DATASETS}
     told = facts_told(connection, "close", period)
     if not told:
         append_link(connection, "close", period, {"seals": sealed})

@@ -13,6 +13,7 @@ from include.carm.errors import DataError, Refused
 from include.carm.period import Period
 from include.carm.statement import Statement, read_json
 from include.documents import read_member
+from include.lake import sha256_of
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.statement_objects import read_object
 
@@ -106,7 +107,11 @@ def count_true_reissues(ws: Workspace, up_to: Period | None = None) -> int:
     Raises ``DataError`` naming the first that is missing, or is not what the registry says.
     """
     registry, documents = STATEMENT_REGISTRY.c, 0
-    query = select(STATEMENT_REGISTRY).where(registry.act_no.is_not(None)).order_by(registry.act_no)
+    query = (
+        select(STATEMENT_REGISTRY, STATEMENT_ACTS.c.pack_sha256)
+        .join_from(STATEMENT_REGISTRY, STATEMENT_ACTS, registry.act_no == STATEMENT_ACTS.c.act_no)
+        .order_by(registry.act_no)
+    )
     with ws.operations.connect() as connection:
         rows = connection.execute(query).all()
     for row in rows:
@@ -123,6 +128,10 @@ def count_true_reissues(ws: Workspace, up_to: Period | None = None) -> int:
             if content is None or hash_of(content, format) != sha256:
                 raise wrong_reissue(ws, row, format)
             documents += 1
+        pack = reissue_pack(ws, period, row.act_no)
+        if sha256_of(pack) != row.pack_sha256:
+            # Each document is what it was, but not what lies beside them.
+            raise DataError(f"{pack} is not the pack that act {row.act_no} issued: restore the documents from a backup")
     return documents
 
 

@@ -194,6 +194,14 @@ class PackedLines(Sequence[StatementLine]):
         number, within = divmod(self._places[place], _LINES_A_PACKET)
         return self._unpack(number)[within]
 
+    def __eq__(self, other: object) -> bool:
+        """The same lines, packed or not."""
+        if not isinstance(other, PackedLines | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(own == its for own, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # As of a list: nobody goes over so many lines for a place in a set.
+
     def __iter__(self) -> Iterator[StatementLine]:
         for number, places in groupby(self._places, key=lambda place: place // _LINES_A_PACKET):
             lines = self._unpack(number)

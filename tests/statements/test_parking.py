@@ -16,11 +16,13 @@ from sqlalchemy import insert
 
 from include import engine, statements
 from include.carm.business_number import bn9_with_check_digit
-from include.carm.errors import DataError
+from include.carm.errors import DataError, Refused
 from include.carm.policy import Limit
 from include.documents import read_documents
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.parking import REASONS, count_parked, released_accounts
+from include.source_schema import TABLES, create_tables
+from include.statement_acts import Order, issue_parked
 from include.statement_reader import read_statement
 from include.statement_rendering import OBJECTS_NAME
 from tests.statements.ledger import Month, Row, account, brought_forward, derive, posting
@@ -425,6 +427,68 @@ def test_an_outstanding_statement_outlasts_a_month_in_which_nothing_happens(tmp_
         assert (BAD, "previous_month_parked", 0, 0) == tuple(
             parked[name] for name in ("bn15", "reason", "closing_cents", "posting_count")
         )
+
+
+def test_a_month_with_nothing_to_state_waits_for_the_month_before_and_for_no_statement_of_its_own(
+    tmp_path: Path,
+) -> None:
+    december = december_in(tmp_path, effects="live")
+    settled = [row for row in DECEMBER if row["bn15"] != BAD] + [
+        posting(10_000, bn15=BAD, transaction_id="D"),
+        posting(-10_500, bn15=BAD, transaction_id="P", kind="PMT"),
+    ]
+    december.seal(settled, [row for row in REGISTER if row["bn15"] != BAD], FORWARD).run()
+    january = SealedMonth(tmp_path, period="2022-01", effects="live").seal([], REGISTER)
+    later = [posting(700, bn15=BAD, transaction_id="F", posted_on=date(2022, 2, 3))]
+    february = SealedMonth(tmp_path, period="2022-02", effects="live").seal(later, REGISTER)
+    for month in (january, february):
+        month.run()
+        assert {BAD: "previous_month_parked"} == left_by(month).parked
+    put_on_record(december, account(BAD))
+    for month, before in ((january, "2021-12"), (february, "2022-01")):
+        with pytest.raises(Refused, match=f"is parked in {before} too: issue the statement of {before} first"):
+            issue_parked(month.ws, month.period, BAD, LATE)
+
+    assert 1 == issue_parked(december.ws, december.period, BAD, LATE)["version"]
+
+    with pytest.raises(Refused, match="has nothing to state in 2022-01"):
+        issue_parked(january.ws, january.period, BAD, LATE)
+    march = SealedMonth(tmp_path, period="2022-03").seal([], REGISTER)
+    march.run()
+    assert {BAD: "previous_month_parked"} == left_by(march).parked
+    assert 1 == issue_parked(february.ws, february.period, BAD, LATE)["version"]
+    march.run()
+    assert {} == left_by(march).parked
+
+
+@pytest.mark.parametrize("what", ["it is closed", "it lost its balance"])
+def test_a_month_that_has_something_to_state_of_an_idle_account_is_waited_for(tmp_path: Path, what: str) -> None:
+    december = december_in(tmp_path, effects="live")
+    settled = [posting(-500, bn15=BAD, transaction_id="P", kind="PMT")]
+    december.seal(settled, [row for row in REGISTER if row["bn15"] != BAD], FORWARD).run()
+    if what == "it lost its balance":
+        change(december, "parked", "closing_cents")
+    closed_on = date(2022, 1, 3) if what == "it is closed" else None
+    register = [account(bn15, closed_on=closed_on if bn15 == BAD else None) for bn15 in ACCOUNTS]
+    january = SealedMonth(tmp_path, period="2022-01", effects="live").seal([], register)
+    january.run()
+    issue_late(december)
+
+    february = SealedMonth(tmp_path, period="2022-02").seal([], REGISTER)
+    february.run()
+
+    assert {BAD: "previous_month_parked"} == left_by(february).parked
+
+
+LATE = Order.of("it came late", "il arrive en retard", date(2022, 3, 1), "clerk", "manual restate")
+
+
+def put_on_record(month: SealedMonth, row: Row) -> None:
+    """The account as the register has it now."""
+    with month.ws.source.begin() as connection:
+        create_tables(connection, ["accounts"])
+        known = {name: value for name, value in row.items() if name in TABLES["accounts"].c}
+        connection.execute(insert(TABLES["accounts"]), [known])
 
 
 def test_a_month_after_a_gap_begins_anew(tmp_path: Path) -> None:

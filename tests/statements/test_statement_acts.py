@@ -27,15 +27,17 @@ from include.demo import fill_demo
 from include.documents import read_documents, write_pack
 from include.known import known_now, known_then
 from include.month_locks import lock_month_for_good, unlock_month
+from include.operations_plan_tables import AUDIT_CHAIN
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.source_schema import TABLES
 from include.statement_act_notices import publish_act_notices
-from include.statement_acts import Order, issue_parked, restate, withdraw
+from include.statement_acts import Order, issue_parked, perform, restate, withdraw
 from include.statement_reader import read_statement
+from include.statement_rendering import OBJECTS_NAME
 from include.statement_versions import reissue_pack
 from include.verify import verify
 from include.workspace import Workspace
-from tests.pipeline import hashes, new_workspace, run_month
+from tests.pipeline import extract_only, hashes, new_workspace, run_month
 
 DECEMBER, JANUARY = Period.parse("2021-12"), Period.parse("2022-01")
 ACCOUNTS = TABLES["accounts"]
@@ -267,6 +269,38 @@ def test_the_next_month_opens_with_the_balance_that_was_restated(ws: Workspace) 
     verify(ws)
 
 
+@pytest.mark.parametrize("name", ["restate", "withdraw"])
+def test_a_run_does_its_act_once_whatever_the_register_says_when_it_is_cleared(ws: Workspace, name: str) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    done = perform(ws, name, DECEMBER, bn15, ORDER)
+
+    rename(ws, bn15, legal_name="Renamed Since Ltd.")
+    assert perform(ws, name, DECEMBER, f"{bn15[:9]} {bn15[9:]}", ORDER) == done
+
+    with ws.operations.connect() as connection:
+        assert len(connection.execute(select(STATEMENT_ACTS)).all()) == 1
+    another = replace(ORDER, run_id="manual another")
+    assert perform(ws, "restate", DECEMBER, bn15, another)["act_no"] == 2
+
+
+def test_an_act_before_the_month_is_closed_and_another_after_it_leave_it_closed(ws: Workspace) -> None:
+    """A run may die after it issued its month and before it closed it."""
+    one, two = statement_accounts(ws, JANUARY)[:2]
+    for bn15 in (one, two):
+        rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    with write_transaction(ws.operations) as connection:
+        connection.execute(
+            delete(AUDIT_CHAIN).where(AUDIT_CHAIN.c.event == "close", AUDIT_CHAIN.c.subject == "2022-01")
+        )
+    restate(ws, JANUARY, one, ORDER)
+    assert run_month(ws, str(JANUARY), effects="live", run_id="manual close")["result"] == "unchanged"
+
+    restate(ws, JANUARY, two, ORDER)
+
+    assert run_month(ws, str(JANUARY), effects="live", run_id="manual again")["result"] == "unchanged"
+
+
 def test_a_withdrawn_statement_is_shown_only_to_who_asks_for_it(ws: Workspace) -> None:
     bn15 = statement_accounts(ws, DECEMBER)[0]
     issued = read_statement(ws, DECEMBER, bn15)
@@ -367,6 +401,37 @@ def test_a_document_that_an_act_issued_cannot_be_exchanged(ws: Workspace, format
         verify(ws)
 
 
+def test_nothing_is_put_beside_the_documents_that_an_act_issued(ws: Workspace) -> None:
+    bn15 = statement_accounts(ws, DECEMBER)[0]
+    rename(ws, bn15, legal_name="Put Right Imports Ltd.")
+    restate(ws, DECEMBER, bn15, ORDER)
+    pack = reissue_pack(ws, DECEMBER, 1)
+    write_pack(pack, [*read_documents(pack), ("Z.html", b"never issued")])
+
+    with pytest.raises(DataError, match="is not the pack that act 1 issued"):
+        verify(ws)
+
+
+def test_the_list_of_objects_in_a_pack_is_proved(ws: Workspace) -> None:
+    (pack,) = (ws.documents() / "soa" / "period=2021-12").glob("statements-*.zip")
+    forged = [
+        (name, content[:1].translate(bytes.maketrans(b"0123456789abcdef", b"123456789abcdef0")) + content[1:])
+        if name == OBJECTS_NAME
+        else (name, content)
+        for name, content in read_documents(pack)
+    ]
+    write_pack(pack, forged)
+    with pytest.raises(DataError, match=r"OBJECTS in statements-0001\.zip of 2021-12 does not list"):
+        verify(ws)
+
+
+def test_a_version_of_a_statement_that_was_never_issued_is_told_as_such(ws: Workspace) -> None:
+    with pytest.raises(DataError, match="it is parked"):
+        read_statement(ws, JANUARY, _parked(ws), version=1)
+    with pytest.raises(DataError, match="has no statement for 2021-12"):
+        read_statement(ws, DECEMBER, "000000018RM0099", version=1)
+
+
 def test_a_parked_account_gets_its_statement_late_once_the_register_is_right(ws: Workspace) -> None:
     bn15 = _parked(ws)
     with pytest.raises(DataError, match="it is parked"):
@@ -449,6 +514,36 @@ def test_a_month_is_unlocked_by_two_persons_and_locked_again_by_one(ws: Workspac
     assert verify(ws)["records"]["carm_month_locks"] == 3
 
 
+def test_an_answer_unlocks_once_and_a_run_that_unlocked_already_says_so(ws: Workspace) -> None:
+    asked = {"reason": "the name is wrong", "asked_by": "clerk", "also_asked_by": (), "run_id": "unlock"}
+    lock_month_for_good(ws, DECEMBER, reason="the books are closed", recorded_by="clerk")
+    first = unlock_month(ws, DECEMBER, answer("checker"), **asked)
+
+    # Its worker died before it could say so, or somebody cleared it.
+    assert unlock_month(ws, DECEMBER, answer("checker"), **asked) == first
+
+    lock_month_for_good(ws, DECEMBER, reason="closed again", recorded_by="clerk")
+    with pytest.raises(Refused, match="2021-12 stays locked: an answer counts once"):
+        unlock_month(ws, DECEMBER, answer("checker"), **asked)
+    assert unlock_month(ws, DECEMBER, answer("checker"), **{**asked, "run_id": "unlock 2"})["lock_no"] == 4
+    verify(ws)
+
+
+def test_a_run_that_would_fill_in_a_locked_month_is_refused(ws: Workspace) -> None:
+    coming, transactions = JANUARY.next(), TABLES["transactions"]
+    with write_transaction(ws.source) as connection:
+        row = dict(connection.execute(select(transactions).limit(1)).mappings().one())
+        days = {"M1": date(2022, 2, 3), "M2": date(2022, 3, 1)}
+        connection.execute(
+            insert(transactions),
+            [{**row, "transaction_id": name, "activity_on": day, "posted_on": day} for name, day in days.items()],
+        )
+    lock_month_for_good(ws, coming, reason="closed", recorded_by="clerk")
+    with pytest.raises(Refused, match=f"{coming} is locked"):
+        extract_only(ws, str(coming.next()))
+    assert not ws.lake().has("transactions", coming)
+
+
 def test_a_locked_month_that_is_not_issued_is_not_extracted_and_an_issued_one_runs_in_shadow(ws: Workspace) -> None:
     coming = JANUARY.next()
     for period in (JANUARY, coming):
@@ -518,6 +613,17 @@ def test_as_known_then_tells_what_other_templates_made(ws: Workspace, monkeypatc
 
     assert facts["different"] == [[bn15, 1, "html"]]
     assert facts["made_otherwise"] == 1
+
+
+def test_of_what_an_earlier_release_issued_the_page_alone_is_compared(ws: Workspace) -> None:
+    """It kept no hash of the CSV, and not what made the documents."""
+    with write_transaction(ws.operations) as connection:
+        unknown = dict.fromkeys(("csv_sha256", "object_sha256", "locale_version", "typesetter_version"))
+        connection.execute(update(STATEMENT_REGISTRY).values(unknown))
+
+    facts = known_then(ws, DECEMBER)
+
+    assert (facts["same"], facts["different"], facts["made_otherwise"]) == (facts["versions"], [], facts["versions"])
 
 
 def test_as_known_now_lists_whose_statement_would_differ_and_in_what(ws: Workspace) -> None:

@@ -15,6 +15,7 @@ from include.carm import statement as statement_module
 from include.carm.business_number import bn9_with_check_digit
 from include.carm.statement import PackedLines, render_csv, stream_csv
 from include.documents import read_documents, write_pack
+from include.statement_acts import what_changed
 from include.statement_page import StatementWords
 from tests.statements.ledger import account, posting
 from tests.statements.months import SealedMonth
@@ -202,6 +203,24 @@ def test_many_lines_are_packed_and_are_the_same_lines(monkeypatch: pytest.Monkey
     assert [(name, list(lines)) for name, lines in statement.sections()] == [
         (name, list(lines)) for name, lines in statement._replace(lines=packed).sections()
     ]
+
+
+def test_packed_lines_are_equal_to_the_same_lines_and_to_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a restatement of a large account would always say that its transactions changed."""
+    monkeypatch.setattr(statement_module, "_LINES_A_PACKET", 7)
+    statement = long("both")
+    packed, again = PackedLines(statement.lines), PackedLines(statement.lines)
+    other = (*statement.lines[:-1], statement.lines[-1]._replace(amount_cents=1))
+
+    assert packed == again
+    assert packed == statement.lines
+    assert statement.lines == packed
+    assert statement == statement._replace(lines=packed)
+    assert statement.digest() == statement._replace(lines=packed).digest()
+    for lines in (other, PackedLines(other), statement.lines[:-1], packed[1:]):
+        assert packed != lines
+        assert lines != packed
+    assert () == what_changed(statement, statement._replace(lines=again))
 
 
 def test_a_statement_is_packed_above_the_limit_and_not_at_it(
