@@ -113,14 +113,23 @@ def read_sums(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every document in a pack, in its order. Raises ``DataError`` for a broken pack."""
+    """Name and content of every document in a pack, in its order, each proved against the list of hashes.
+
+    Raises ``DataError`` for a broken pack, and for one whose list is not of these documents.
+    """
+    listed = dict(read_sums(path))
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if member.filename != SUMS_NAME:
-                    yield member.filename, archive.read(member)
+                    content = archive.read(member)
+                    if listed.pop(member.filename, None) != hashlib.sha256(content).hexdigest():
+                        raise _broken(path)
+                    yield member.filename, content
     except (OSError, zipfile.BadZipFile) as error:
         raise _broken(path) from error
+    if listed:
+        raise _broken(path)
 
 
 def read_document(folder: Path, name: str, pattern: str = "*.zip") -> bytes | None:

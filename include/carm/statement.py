@@ -161,6 +161,8 @@ class Reissue(NamedTuple):
 
 
 _LINES_A_PACKET = 1_000
+# Part of what is hashed: another number gives every longer statement another hash than it was issued with.
+_LINES_A_HASH = 1_000
 MOST_UNPACKED_LINES = 10_000
 """More lines than this are kept packed: as objects, 300,000 of them take 200 MB."""
 
@@ -232,7 +234,7 @@ class Statement(NamedTuple):
         """SHA-256 of all that is in the object: who has the same has the same words and figures in every format."""
         digest = hashlib.sha256(_SHAPE + _encode((self.head, self.reissue)).encode())
         lines = iter(self.lines)
-        while part := tuple(islice(lines, _LINES_A_PACKET)):
+        while part := tuple(islice(lines, _LINES_A_HASH)):
             digest.update(_encode(part).encode())
         return digest.hexdigest()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.carm.errors import DataError, Unavailable
-from include.documents import read_document, read_sums, write_pack
+from include.documents import SUMS_NAME, read_document, read_documents, read_sums, write_pack
 
 DOCUMENTS = [
     (f"{number:09d}RM0001.{kind}", f"{kind} of {number}".encode()) for number in range(9) for kind in ("csv", "html")
@@ -100,3 +100,19 @@ def test_a_damaged_pack_is_named(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"a\.zip is not a whole pack of documents: restore it from a backup"):
             read_document(tmp_path, "000000003RM0001.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "z.csv"])
+def test_a_list_of_hashes_that_is_not_of_the_documents_breaks_the_pack(tmp_path: Path, name: str) -> None:
+    """Whoever proves the pack with ``sha256sum -c`` must be told the same as who runs ``carm verify``."""
+    path = tmp_path / "pack.zip"
+    write_pack(path, [("a.csv", b"1"), ("b.csv", b"2")])
+    other = {"a.csv": "0" * 64, "z.csv": hashlib.sha256(b"3").hexdigest()}[name]
+    sums = dict(read_sums(path)) | {name: other}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", b"1")
+        archive.writestr("b.csv", b"2")
+        archive.writestr(SUMS_NAME, "".join(f"{digest}  {member}\n" for member, digest in sums.items()))
+
+    with pytest.raises(DataError, match="is not a whole pack of documents"):
+        list(read_documents(path))
