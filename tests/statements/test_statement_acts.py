@@ -27,6 +27,7 @@ from include.demo import fill_demo
 from include.documents import read_documents, write_pack
 from include.known import known_now, known_then
 from include.month_locks import lock_month_for_good, unlock_month
+from include.operations import migrate
 from include.operations_plan_tables import AUDIT_CHAIN
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.source_schema import TABLES
@@ -282,6 +283,17 @@ def test_a_run_does_its_act_once_whatever_the_register_says_when_it_is_cleared(w
         assert len(connection.execute(select(STATEMENT_ACTS)).all()) == 1
     another = replace(ORDER, run_id="manual another")
     assert perform(ws, "restate", DECEMBER, bn15, another)["act_no"] == 2
+
+
+def test_an_act_or_a_lock_may_be_the_first_that_a_new_release_does(tmp_path: Path) -> None:
+    for name in ("act", "lock"):
+        ws = Workspace.open(tmp_path / name)
+        migrate(ws.apply_url, revision="0002")
+        if name == "lock":
+            assert lock_month_for_good(ws, DECEMBER, reason="closed", recorded_by="clerk")["is_new"]
+        else:
+            with pytest.raises(Refused, match="2021-12 is not issued"):
+                perform(ws, "restate", DECEMBER, "000000018RM0001", ORDER)
 
 
 def test_an_act_before_the_month_is_closed_and_another_after_it_leave_it_closed(ws: Workspace) -> None:
