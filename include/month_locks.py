@@ -16,7 +16,7 @@ from include.audit import append_link
 from include.carm.errors import Refused
 from include.carm.period import Period
 from include.database import write_transaction
-from include.operations import migrate
+from include.operations import bring_up_to_date
 from include.operations_statement_tables import MONTH_LOCKS
 from include.person_records import next_number, require_person, require_reason
 
@@ -48,7 +48,7 @@ def lock_month_for_good(ws: Workspace, period: Period, *, reason: str, recorded_
     """Lock a month whose books are closed; one that is locked stays so. Returns the lock, with ``is_new``."""
     signed = {"reason": require_reason(reason), "recorded_by": require_person(recorded_by)}
     # As before an act: a lock may be the first that a new release does.
-    migrate(ws.apply_url)
+    bring_up_to_date(ws.operations)
     with write_transaction(ws.operations) as connection:
         row = locked_months(connection).get(str(period))
         if row is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Engine, inspect
 
 from include.adoption import FIRST_RELEASE, adopt_first_release
 from include.database import connect_engine, write_transaction
@@ -21,6 +21,12 @@ def migrate(apply_url: str, *, revision: str = "head") -> None:
     """
     with write_transaction(connect_engine(apply_url, create=True)) as connection:
         upgrade(connection, revision)
+
+
+def bring_up_to_date(engine: Engine) -> None:
+    """Migrate a database that is there; raises ``Unavailable`` for one that is not, and makes none."""
+    with write_transaction(engine) as connection:
+        upgrade(connection)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

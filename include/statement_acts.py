@@ -33,7 +33,7 @@ from include.datasets import schema_of
 from include.documents import write_pack
 from include.month import newest_issued
 from include.month_locks import require_unlocked
-from include.operations import migrate
+from include.operations import bring_up_to_date
 from include.operations_statement_tables import MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.parking import parked_reason, still_outstanding
 from include.person_records import next_known_from, next_number, require_person, require_reason
@@ -361,7 +361,7 @@ def perform(ws: Workspace, act: str, period: Period, bn15: str, order: Order) ->
     Raises, and returns, as the act of that name does.
     """
     # The first that a new release does may be an act: the tables are brought up to it here too, as a month does.
-    migrate(ws.apply_url)
+    bring_up_to_date(ws.operations)
     with ws.operations.connect() as connection:
         done = find_acts(connection, period, require_bn15(bn15))
     for one in done:

@@ -188,6 +188,10 @@ READING = [
     ["hold", "000000018RM0001", "--reason", "x"],
     ["review", "000000018RM0001", "--decision", "keep", "--until", "2022-12-24", "--reason", "x"],
     ["reinstate", "000000018RM0001", "--effective-on", "2021-12-28", "--reason", "x"],
+    ["versions", "000000018RM0001"],
+    ["known", "then", "2021-12"],
+    ["known", "now", "2021-12"],
+    ["lock", "2021-12", "--reason", "x"],
 ]
 
 
