@@ -30,16 +30,19 @@ OBJECTS_NAME = "OBJECTS"
 
 
 def render_documents(
-    statements: Iterable[Statement], pages: StatementPages, pdfs: StatementPdfs | None
+    statements: Iterable[Statement], pages: StatementPages, pdfs: StatementPdfs | None, *, only_payable: bool = False
 ) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
-    """The members of a pack: each statement as CSV, HTML and perhaps PDF; last :data:`OBJECTS_NAME`."""
+    """The members of a pack: each statement as CSV and HTML, and as PDF by ``pdfs``; last :data:`OBJECTS_NAME`.
+
+    With ``only_payable`` there is a PDF only where something is to be paid.
+    """
     objects = []
     for statement in statements:
         number = statement.head.bn15
         objects.append(f"{statement.digest()}  {number}\n")
         yield f"{number}.csv", stream_csv(statement)
         yield f"{number}.html", pages.stream(statement)
-        if pdfs is not None:
+        if pdfs is not None and (statement.head.total_payable_cents > 0 or not only_payable):
             yield f"{number}.pdf", pdfs.render(statement)
     yield OBJECTS_NAME, "".join(objects).encode()
 

@@ -137,9 +137,10 @@ def render_shard(ws: Workspace, month: dict[str, Any], shard: dict[str, Any]) ->
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
     wording = wording_of(ws, period)
     pages = StatementPages(*wording)
-    pdfs = StatementPdfs(*wording) if ws.policy.pdf == "all" else None
+    pdfs = None if ws.policy.pdf == "on_demand" else StatementPdfs(*wording)
     statements = _tell_progress(read_objects(lake, period, shard["offset"], shard["count"]), shard)
-    pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), render_documents(statements, pages, pdfs))
+    documents = render_documents(statements, pages, pdfs, only_payable=ws.policy.pdf == "payable")
+    pack = write_pack(_staged_packs(ws, month) / _pack_name(shard), documents)
     return {**shard, "documents": pack.documents, "sha256": pack.sha256}
 
 

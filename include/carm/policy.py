@@ -87,7 +87,7 @@ class Policy:
     apply: Literal["database", "file"]
     exporter_without_evidence: Literal["close", "review"]
     strict_rates: bool
-    pdf: Literal["all", "on_demand"]
+    pdf: Literal["all", "payable", "on_demand"]
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -125,7 +125,7 @@ class Policy:
                 Literal["close", "review"], settings.choice("exporter_without_evidence", "close", "review")
             ),
             strict_rates=settings.flag("strict_rates"),
-            pdf=cast(Literal["all", "on_demand"], settings.choice("pdf", "all", "on_demand")),
+            pdf=cast(Literal["all", "payable", "on_demand"], settings.choice("pdf", "all", "payable", "on_demand")),
         )
 
 

@@ -72,7 +72,7 @@ def statement(
     Of a firm, whose number BN9 is nine digits: the statement of the customs broker, with the debts that it secures; or
     with --clients the index of the service provider, without amounts, as html, csv or json.
 
-    A PDF is made when it is asked for, unless the policy has them made for all. Of a restated statement the version
+    A PDF is made when it is asked for, unless the policy has it made with the month. Of a restated statement the version
     that stands is shown; `carm versions` lists all.
     """
     from include.broker_documents import read_firm_document

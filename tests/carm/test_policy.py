@@ -38,9 +38,10 @@ def test_the_shipped_policy_says_what_the_guide_says():
     assert (policy.strict_rates, policy.pdf) == (False, "on_demand")
 
 
-def test_pdfs_may_be_made_for_all_and_unknown_rates_may_stop_the_month(tmp_path):
-    policy = load_changed(tmp_path, strict_rates=True, pdf="all")
-    assert (policy.strict_rates, policy.pdf) == (True, "all")
+@pytest.mark.parametrize("pdf", ["all", "payable", "on_demand"])
+def test_pdfs_may_be_made_for_all_or_some_and_unknown_rates_may_stop_the_month(tmp_path, pdf):
+    policy = load_changed(tmp_path, strict_rates=True, pdf=pdf)
+    assert (policy.strict_rates, policy.pdf) == (True, pdf)
 
 
 def test_the_version_is_the_hash_of_the_file_and_moves_with_it(tmp_path):
