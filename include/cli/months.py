@@ -72,8 +72,8 @@ def statement(
     Of a firm, whose number BN9 is nine digits: the statement of the customs broker, with the debts that it secures; or
     with --clients the index of the service provider, without amounts, as html, csv or json.
 
-    A PDF is made when it is asked for, unless the policy has it made with the month. Of a restated statement the version
-    that stands is shown; `carm versions` lists all.
+    A PDF is made when it is asked for, unless the policy has it made with the month. Of a restated statement the
+    version that stands is shown; `carm versions` lists all.
     """
     from include.broker_documents import read_firm_document
     from include.carm.business_number import is_bn9
