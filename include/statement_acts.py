@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     from include.workspace import Workspace
 
-ACTS = ("restate", "withdraw", "issue_parked")
-
 _UNMOVED = ("period", "opening_cents", "debits_cents", "credits_cents", "closing_cents", "under_review_cents")
 """What the extract fixes. The days of the period are kept as they were issued."""
 _AS_ISSUED = ("period_start", "period_end", "issued_on", "program_type", "account_status", "closed_on")
@@ -84,7 +82,8 @@ def restate(ws: Workspace, period: Period, bn15: str, order: Order) -> dict[str,
     _require_day(ws, order.acted_on, date.fromisoformat(current.issued_on))
     fresh = as_known_now(ws, period, current.statement)
     changed = what_changed(current.statement, fresh)
-    if not changed:
+    # One that was withdrawn by mistake is put right by a version that says the same.
+    if not changed and current.withdrawn_by is None:
         raise Refused(
             f"nothing of the statement of {number} for {period} would change: correct the register or the tables first "
             "(a restatement changes what is printed; money is corrected by a posting in the open month)"

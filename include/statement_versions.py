@@ -30,7 +30,6 @@ class StatementVersion:
     statement: Statement
     version: int
     issued_on: str
-    act_no: int | None
     withdrawn_by: int | None
 
 
@@ -82,13 +81,13 @@ def read_version(ws: Workspace, period: Period, row: Row[Any]) -> StatementVersi
     if row.act_no is None:
         # Held against the registry, so that the seals of the whole files need not be.
         statement = read_object(ws.lake(), period, row.bn15, object_sha256=row.object_sha256)
-        return StatementVersion(statement, row.version, statement.head.issued_on, None, row.withdrawn_by)
+        return StatementVersion(statement, row.version, statement.head.issued_on, row.withdrawn_by)
     content = read_reissued(ws, period, row.act_no, f"{row.bn15}.json")
     if content is None or hash_of(content, "json") != row.object_sha256:
         raise wrong_reissue(ws, row, "json")
     statement = read_json(content)
     assert statement.reissue is not None
-    return StatementVersion(statement, row.version, statement.reissue.issued_on, row.act_no, row.withdrawn_by)
+    return StatementVersion(statement, row.version, statement.reissue.issued_on, row.withdrawn_by)
 
 
 def reissue_pack(ws: Workspace, period: Period, act_no: int) -> Path:

@@ -325,9 +325,21 @@ def test_a_withdrawn_statement_is_shown_only_to_who_asks_for_it(ws: Workspace) -
     with pytest.raises(Refused, match="is withdrawn already"):
         withdraw(ws, DECEMBER, bn15, ORDER)
     verify(ws)
+    # A withdrawal by mistake is put right by a version that says the same.
+    assert restate(ws, DECEMBER, bn15, ORDER) | {"act_no": 0} == {
+        "act_no": 0,
+        "act": "restate",
+        "period": "2021-12",
+        "bn15": bn15,
+        "version": 2,
+        "changed": [],
+    }
+    assert b"What changed" not in read_statement(ws, DECEMBER, bn15)
+    with pytest.raises(Refused, match="nothing of the statement"):
+        restate(ws, DECEMBER, bn15, ORDER)
     # What was withdrawn may be issued anew, rightly.
     rename(ws, bn15, legal_name="Put Right Imports Ltd.")
-    assert restate(ws, DECEMBER, bn15, ORDER)["version"] == 2
+    assert restate(ws, DECEMBER, bn15, ORDER)["version"] == 3
     assert b"Put Right Imports Ltd." in read_statement(ws, DECEMBER, bn15)
     verify(ws)
 
