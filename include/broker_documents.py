@@ -41,10 +41,11 @@ from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.money import LOCALE_VERSION
 from include.carm.period import Period
-from include.document_registry import BROKER_STATEMENT, CLIENT_INDEX, HASHES, read_documents_issued
+from include.document_registry import BROKER_STATEMENT, CLIENT_INDEX, read_documents_issued
 from include.documents import Pack, read_document, read_documents, read_sums, write_pack
 from include.lake import no_shadow_run, sha256_of
-from include.statement_registry import is_issued
+from include.statement_objects import batch_rows
+from include.statement_registry import COLUMN_OF, HASHES, is_issued
 
 if TYPE_CHECKING:
     from include.lake import Lake, Seal
@@ -148,17 +149,8 @@ def _read_objects(lake: Lake, kind: Kind, period: Period) -> Iterator[FirmDocume
 def _stream_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """The rows of a file as tuples, days as ISO text, a batch at a time."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_A_BATCH, columns=list(columns)):
-            yield from stream_table(pa.Table.from_batches([batch]), columns)
-
-
-def stream_table(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table as tuples of ``columns``, days as ISO text."""
-    cells = [
-        (column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist()
-        for column in table.select(list(columns)).columns
-    ]
-    yield from zip(*cells, strict=True)
+        batches = file.iter_batches(batch_size=_ROWS_A_BATCH, columns=list(columns))
+        yield from batch_rows(batch.select(list(columns)) for batch in batches)
 
 
 def _render(document: FirmDocument, pages: FirmPages, pdfs: BrokerPdfs | None) -> list[tuple[str, bytes]]:
@@ -249,7 +241,7 @@ def find_rendered(ws: Workspace, month: Mapping[str, Any]) -> Rendered:
 
 def _find_packs(ws: Workspace, month: Mapping[str, Any]) -> dict[str, Path]:
     """The packs that the run rendered, each where it is: in the run's folder, or moved already. Else those in place."""
-    staged, placed = _staged_folder(ws, month), _pack_folder(ws, Period.parse(month["period"]), month["area"])
+    staged, placed = _staged_folder(ws, month), ws.statement_packs(Period.parse(month["period"]), month["area"])
     if not (staged / _LIST).exists():
         return {path.name: path for kind in KINDS for path in sorted(placed.glob(f"{kind.stem}-*.zip"))}
     packs = {}
@@ -275,10 +267,7 @@ def _hashes_of(packs: Mapping[str, Path]) -> pa.Table:
     columns = {
         "kind": [kind for kind, _ in found],
         "bn9": [bn9 for _, bn9 in found],
-        **{
-            name: [of.get(format) for of in found.values()]
-            for name, format in zip(HASHES, ("json", "html", "csv", "pdf"), strict=True)
-        },
+        **{name: [of.get(format) for of in found.values()] for format, name in COLUMN_OF.items()},
     }
     return pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
 
@@ -290,7 +279,7 @@ def publish_rendered(lake: Lake, period: Period, rendered: Rendered) -> list[Sea
 
 def place_rendered(ws: Workspace, month: Mapping[str, Any], rendered: Rendered) -> None:
     """Move each pack to its place and clear what a run with more packs left there."""
-    folder = _pack_folder(ws, Period.parse(month["period"]), month["area"])
+    folder = ws.statement_packs(Period.parse(month["period"]), month["area"])
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, path in rendered.packs.items():
@@ -306,10 +295,6 @@ def place_rendered(ws: Workspace, month: Mapping[str, Any], rendered: Rendered) 
 
 def _staged_folder(ws: Workspace, month: Mapping[str, Any]) -> Path:
     return ws.staging(month["run_id"], "brokers")
-
-
-def _pack_folder(ws: Workspace, period: Period, area: str) -> Path:
-    return ws.documents(area) / "soa" / f"period={period}"
 
 
 def _cannot_write(folder: Path, error: OSError) -> Unavailable:
@@ -359,7 +344,7 @@ def _read_true(
 ) -> bytes:
     """A document out of its pack, proved against the hash that its dataset tells."""
     number, _, format = name.partition(".")
-    content = read_document(_pack_folder(ws, period, area), name, f"{kind.stem}-*.zip")
+    content = read_document(ws.statement_packs(period, area), name, f"{kind.stem}-*.zip")
     if content is None or hashlib.sha256(content).hexdigest() != told.get((number, format)):
         raise _wrong(ws, kind, period, area, name)
     return content
@@ -368,12 +353,12 @@ def _read_true(
 def _told_hashes(lake: Lake, kind: Kind, period: Period) -> dict[tuple[str, str], str]:
     """What the dataset says of its documents: a hash by firm and format."""
     rows = pq.read_table(lake.file(kind.dataset, period), columns=["bn9", *HASHES], partitioning=None).to_pylist()
-    formats = zip(HASHES, ("json", "html", "csv", "pdf"), strict=True)
-    return {(row["bn9"], format): row[name] for name, format in formats for row in rows if row[name] is not None}
+    formats = COLUMN_OF.items()
+    return {(row["bn9"], format): row[name] for format, name in formats for row in rows if row[name] is not None}
 
 
 def _wrong(ws: Workspace, kind: Kind, period: Period, area: str, name: str) -> DataError:
-    folder = _pack_folder(ws, period, area)
+    folder = ws.statement_packs(period, area)
     with ws.operations.connect() as connection:
         is_record = area == "lake" and is_issued(connection, period)
     what = f"the {kind.noun} {name} of {period} is not the document that was rendered (below {folder})"
@@ -411,7 +396,7 @@ def count_true_firm_documents(ws: Workspace, area: str, up_to: Period | None = N
 
 
 def _packed(ws: Workspace, kind: Kind, period: Period, area: str) -> Iterable[tuple[str, bytes]]:
-    for pack in sorted(_pack_folder(ws, period, area).glob(f"{kind.stem}-*.zip")):
+    for pack in sorted(ws.statement_packs(period, area).glob(f"{kind.stem}-*.zip")):
         yield from read_documents(pack)
 
 
@@ -434,7 +419,7 @@ def _require_registered(ws: Workspace, kind: Kind, period: Period, told: Mapping
     issued = {
         (bn9, format): digest
         for (word, bn9), hashes in registered.items()
-        for format, digest in zip(("json", "html", "csv", "pdf"), hashes, strict=True)
+        for format, digest in zip(COLUMN_OF, hashes, strict=True)
         if word == kind.word and digest is not None
     }
     if issued != dict(told):

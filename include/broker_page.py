@@ -166,7 +166,7 @@ class FirmWords(StatementWords):
     def _line(self, line: BrokerLine) -> tuple[str, ...]:
         remarks = (self._remark(line), self.texts["line_under_review"] if line.status == "under_review" else "")
         return (
-            self._kinds.get(line.kind, line.kind),
+            self._kind(line.kind),
             self._number(line),
             self._dated(line),
             self._parts(line),
@@ -178,7 +178,7 @@ class FirmWords(StatementWords):
 
     def _item(self, item: BrokerItem) -> tuple[str, ...]:
         return (
-            self._kinds.get(item.kind, item.kind),
+            self._kind(item.kind),
             self._number(item),
             self._dated(item),
             "",

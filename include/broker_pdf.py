@@ -7,7 +7,7 @@ values become printable text: see :mod:`include.statement_pdf`.
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 import typst
@@ -17,7 +17,7 @@ from include.carm.broker import BrokerStatement, languages_of
 from include.carm.contacts import Contacts
 from include.carm.errors import UsageError
 from include.statement_page import LANGUAGES
-from include.statement_pdf import TEXT_NAME, printable_json
+from include.statement_pdf import TEXT_NAME, make_pdf, printable_json
 
 TEMPLATE = TEMPLATE_FOLDER / "broker.typ"
 
@@ -66,20 +66,8 @@ class BrokerPdfs:
             "page_label": page_label(statement),
             "versions": [self._version(language, statement) for language in languages_of(statement)],
         }
-        # Noon, so that it is the same day in every part of Canada.
-        made_at = datetime.combine(date.fromisoformat(head.issued_on), time(12), UTC)
-        try:
-            made = self._compiler.compile(
-                sys_inputs={"broker": printable_json(data), "statement": _NOTHING},
-                format="pdf",
-                pdf_standards="ua-1",
-                timestamp=made_at,
-            )
-        except typst.TypstError:
-            # Its message would quote the text that could not be shown, and a name may not stand in a log.
-            raise RuntimeError(f"Typst made no PDF/UA-1 of a broker's statement of {head.period}") from None
-        assert isinstance(made, bytes)
-        return made
+        inputs = {"broker": printable_json(data), "statement": _NOTHING}
+        return make_pdf(self._compiler, inputs, head.issued_on, f"a broker's statement of {head.period}")
 
     def _version(self, language: str, statement: BrokerStatement) -> dict[str, Any]:
         context = self._words[language].context_of(statement)

@@ -14,18 +14,17 @@ from sqlalchemy.engine import Connection
 
 from include.carm.counts import tell_count
 from include.operations_statement_tables import DOCUMENT_REGISTRY
-from include.statement_registry import is_issued, issued_otherwise
+from include.statement_registry import HASHES, is_issued, issued_otherwise
 
 if TYPE_CHECKING:
     from include.carm.period import Period
 
 BROKER_STATEMENT, CLIENT_INDEX = "broker_statement", "client_index"
-HASHES = ("object_sha256", "document_sha256", "csv_sha256", "pdf_sha256")
 _ROWS_AN_INSERT = 5_000
 
 
 def read_documents_issued(connection: Connection, period: Period) -> dict[tuple[str, str], tuple[str | None, ...]]:
-    """The hashes (:data:`HASHES`) of the documents of an issued month, by kind and number of the firm."""
+    """The hashes (the columns ``HASHES``) of the documents of an issued month, by kind and number of the firm."""
     registry = DOCUMENT_REGISTRY.c
     query = select(registry.kind, registry.bn9, *(registry[name] for name in HASHES))
     rows = connection.execute(query.where(registry.period == str(period)))

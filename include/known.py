@@ -24,7 +24,7 @@ from include.carm.money import format_money
 from include.carm.period import Period
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.register import accounts_on_record
-from include.statement_registry import is_issued
+from include.statement_registry import COLUMN_OF, is_issued
 from include.statement_rendering import read_again, versions_now
 from include.statement_versions import read_version
 
@@ -131,8 +131,7 @@ def _standing_heads(ws: Workspace, period: Period, rows: Iterable[Row[Any]]) -> 
 
 
 def _told(row: Row[Any], format: str) -> str | None:
-    hashes = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256}
-    told: str | None = hashes[format]
+    told: str | None = row._mapping[COLUMN_OF[format]]
     return told
 
 

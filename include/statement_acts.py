@@ -38,7 +38,7 @@ from include.operations_statement_tables import MONTH_LOCKS, STATEMENT_ACTS, STA
 from include.parking import parked_reason, still_outstanding
 from include.person_records import next_known_from, next_number, require_person, require_reason
 from include.register import account_on_record
-from include.statement_registry import is_issued
+from include.statement_registry import COLUMN_OF, is_issued
 from include.statement_rendering import render_reissue, versions_now
 from include.statement_versions import StatementVersion, current_version, reissue_pack, versions_of
 from include.statements import derive_statement
@@ -278,8 +278,10 @@ def _issue(
 
 def _hashes(statement: Statement, documents: Mapping[str, bytes]) -> dict[str, str]:
     number = statement.head.bn15
-    named = {"document_sha256": "html", "csv_sha256": "csv", "pdf_sha256": "pdf"}
-    hashes = {name: hashlib.sha256(documents[f"{number}.{format}"]).hexdigest() for name, format in named.items()}
+    hashes = {
+        COLUMN_OF[format]: hashlib.sha256(documents[f"{number}.{format}"]).hexdigest()
+        for format in ("html", "csv", "pdf")
+    }
     return {"object_sha256": statement.digest(), **hashes}
 
 

@@ -52,11 +52,16 @@ def read_object(lake: Lake, period: Period, bn15: str, *, object_sha256: str | N
         # A file that is gone, is none of Parquet's, or holds other rows.
         statement = None
     if statement is None or statement.digest() != object_sha256:
-        raise DataError(
-            f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from "
-            "a backup"
-        )
+        raise not_its_lines(bn15, period)
     return statement
+
+
+def not_its_lines(bn15: str, period: Period) -> DataError:
+    """The error of a statement whose rows in the lake are not those that its documents were made from."""
+    return DataError(
+        f"the statement of {bn15} for {period} is not what its lines in the lake make of it: restore the lake from a "
+        "backup"
+    )
 
 
 def _read_at(heads: Path, lines: Path, key: int) -> Statement:
@@ -70,7 +75,7 @@ def _read_at(heads: Path, lines: Path, key: int) -> Statement:
 def join_lines(heads: pa.Table, lines: Iterable[pa.RecordBatch]) -> Iterator[Statement]:
     """Heads with their lines; the first column of ``lines`` is the account."""
     return build_statements(
-        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in _batch_rows(lines))
+        table_rows(heads.select(StatementHead._fields)), ((row[0], row[1:]) for row in batch_rows(lines))
     )
 
 
@@ -92,10 +97,11 @@ def _stream_accounts(path: Path, columns: Sequence[str], first_key: int, last_ke
 
 def table_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """The rows of a table as tuples, days as ISO text; a batch at a time, for Python objects are large."""
-    return _batch_rows(table.to_batches(max_chunksize=_LINES_A_BATCH))
+    return batch_rows(table.to_batches(max_chunksize=_LINES_A_BATCH))
 
 
-def _batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+def batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    """The same of batches, one after the other."""
     for batch in batches:
         yield from zip(*(_values(column) for column in batch.columns), strict=True)
 

@@ -272,7 +272,7 @@ class StatementWords:
     def _row(self, line: StatementLine) -> tuple[str, ...]:
         language, texts = self.language, self.texts
         return (
-            self._kinds.get(line.kind) or printable_code(line.kind),
+            self._kind(line.kind),
             self._number(line),
             self._dated(line),
             self._parts(line),
@@ -283,6 +283,9 @@ class StatementWords:
             format_amount(line.amount_cents, language),
             format_amount(line.running_balance_cents, language),
         )
+
+    def _kind(self, code: str) -> str:
+        return self._kinds.get(code) or printable_code(code)
 
     def _parts(self, line: Printed) -> str:
         # Interest that is all interest says so already.

@@ -72,25 +72,30 @@ class StatementPdfs:
             "page_label": page_label(head),
             "versions": [self._version(language, statement) for language in statement.languages],
         }
-        # Noon, so that it is the same day in every part of Canada.
-        made_at = datetime.combine(date.fromisoformat(head.issued_on), time(12), UTC)
-        try:
-            made = self._compiler.compile(
-                sys_inputs={"statement": printable_json(data)},
-                format="pdf",
-                pdf_standards="ua-1",
-                timestamp=made_at,
-            )
-        except typst.TypstError:
-            # Its message would quote the text that could not be shown, and a name may not stand in a log.
-            raise RuntimeError(f"Typst made no PDF/UA-1 of a statement of {head.period}") from None
-        assert isinstance(made, bytes)
-        return made
+        return make_pdf(
+            self._compiler, {"statement": printable_json(data)}, head.issued_on, f"a statement of {head.period}"
+        )
 
     def _version(self, language: str, statement: Statement) -> dict[str, Any]:
         context = self._words[language].context(statement)
         texts = {name: text.format_map(context) for name, text in self._texts[language]}
         return {"lang": language, "texts": texts, **context}
+
+
+def make_pdf(compiler: typst.Compiler, inputs: dict[str, str], issued_on: str, what: str) -> bytes:
+    """Compile a PDF/UA-1 that is dated by its day of issue, and by nothing else.
+
+    Raises ``RuntimeError`` that names ``what`` was to be made, where Typst makes none.
+    """
+    # Noon, so that it is the same day in every part of Canada.
+    made_at = datetime.combine(date.fromisoformat(issued_on), time(12), UTC)
+    try:
+        made = compiler.compile(sys_inputs=inputs, format="pdf", pdf_standards="ua-1", timestamp=made_at)
+    except typst.TypstError:
+        # Its message would quote the text that could not be shown, and a name may not stand in a log.
+        raise RuntimeError(f"Typst made no PDF/UA-1 of {what}") from None
+    assert isinstance(made, bytes)
+    return made
 
 
 def printable_json(data: dict[str, Any]) -> str:

@@ -17,9 +17,9 @@ from include.carm.statement import render_json
 from include.documents import read_document, read_documents
 from include.lake import Lake, no_shadow_run
 from include.parking import parked_reason, why_parked
-from include.statement_objects import read_object, read_objects
+from include.statement_objects import not_its_lines, read_object, read_objects
 from include.statement_pdf import StatementPdfs
-from include.statement_registry import HASHES, is_issued
+from include.statement_registry import COLUMN_OF, is_issued
 from include.statement_rendering import OBJECTS_NAME, read_listed_objects, wording_of
 from include.statement_versions import find_version, hash_of, read_reissued, wrong_reissue
 
@@ -67,35 +67,25 @@ def _read_rendered(ws: Workspace, period: Period, number: str, format: str, area
     With it nothing of the lake need be proved, which would take longer than all else: the registry has the hashes.
     """
     lake = ws.lake(area)
-    told = _hashes_of(row) if row is not None else _hashes_in_lake(ws, lake, period, number)
+    told = _hashes_of(row) if row is not None else {f: d for (_, f), d in _told_hashes(lake, period, number).items()}
+    if not told:
+        raise DataError(why_no_statement(ws, lake, period, number))
     content = None
     if format != "json":
-        content = read_document(pack_folder(ws, period, area), f"{number}.{format}", "statements-*.zip")
+        content = read_document(ws.statement_packs(period, area), f"{number}.{format}", "statements-*.zip")
     if content is None and format not in _PACKED:
-        statement = read_object(lake, period, number, object_sha256=told["object"] if row is not None else None)
+        statement = read_object(lake, period, number, object_sha256=told["json"] if row is not None else None)
         return render_json(statement) if format == "json" else StatementPdfs(*wording_of(ws, period)).render(statement)
     if content is None:
         raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is in no pack")
-    if told[format] not in (None, hashlib.sha256(content).hexdigest()):
+    if told.get(format) not in (None, hashlib.sha256(content).hexdigest()):
         raise _wrong_document(ws, period, area, f"{number}.{format} of {period} is not the document that was rendered")
     return content
 
 
 def _hashes_of(row: Row[Any]) -> dict[str, str | None]:
     """What the registry keeps of a version, by format; None where an earlier release kept nothing."""
-    hashes = {"html": row.document_sha256, "csv": row.csv_sha256, "pdf": row.pdf_sha256}
-    return {**hashes, "object": row.object_sha256, "json": row.object_sha256}
-
-
-def _hashes_in_lake(ws: Workspace, lake: Lake, period: Period, number: str) -> dict[str, str | None]:
-    """The same of a statement that was not issued; raises ``DataError`` where the account has none."""
-    file = lake.file("statements", period)
-    known = [name for name in HASHES if name in pq.read_schema(file).names]
-    rows = pq.read_table(file, columns=known, filters=[("bn15", "==", number)]).to_pylist()
-    if not rows:
-        raise DataError(why_no_statement(ws, lake, period, number))
-    formats = {"html": "document_sha256", "csv": "csv_sha256", "pdf": "pdf_sha256", "object": "object_sha256"}
-    return {format: rows[0].get(name) for format, name in formats.items()}
+    return {format: row._mapping[name] for format, name in COLUMN_OF.items()}
 
 
 def _read_reissue(ws: Workspace, period: Period, row: Row[Any], format: str) -> bytes:
@@ -114,14 +104,14 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
     lake, documents = ws.lake(area), 0
     for period in lake.own_periods("statements", up_to):
         told = _told_hashes(lake, period)
-        missing = {f"{number}.{format}" for number, format in told if format != "object"}
-        for pack in sorted(pack_folder(ws, period, area).glob("statements-*.zip")):
-            if any(told.get((number, "object")) != digest for digest, number in read_listed_objects(pack)):
+        missing = {f"{number}.{format}" for number, format in told if format != "json"}
+        for pack in sorted(ws.statement_packs(period, area).glob("statements-*.zip")):
+            if any(told.get((number, "json")) != digest for digest, number in read_listed_objects(pack)):
                 what = f"{OBJECTS_NAME} in {pack.name} of {period} does not list what its documents were made from"
                 raise _wrong_document(ws, period, area, what)
             for name, content in read_documents(pack):
                 number, _, format = name.partition(".")
-                if name == OBJECTS_NAME or ((number, "object") not in told and format == "csv"):
+                if name == OBJECTS_NAME or ((number, "json") not in told and format == "csv"):
                     continue
                 if name not in missing or hashlib.sha256(content).hexdigest() != told[number, format]:
                     raise _wrong_document(ws, period, area, f"{name} of {period} is not the document that was rendered")
@@ -131,34 +121,32 @@ def count_true_documents(ws: Workspace, area: str, up_to: Period | None = None) 
             what = f"{min(missing)} of {period} is in no pack"
             more = f", and {len(missing) - 1:,} more are not" if len(missing) > 1 else ""
             raise _wrong_document(ws, period, area, f"{what}{more}")
-        if any(format == "object" for _, format in told):
+        if any(format == "json" for _, format in told):
             _require_objects(lake, period, told)
     return documents
 
 
-def _told_hashes(lake: Lake, period: Period) -> dict[tuple[str, str], str]:
-    """What the statements of a month say of their documents and objects: a hash by account and format."""
+def _told_hashes(lake: Lake, period: Period, bn15: str | None = None) -> dict[tuple[str, str], str]:
+    """What the statements of a month, or of one account, say of their documents: a hash by account and format."""
     file = lake.file("statements", period)
     # The months of an earlier release know the hashes of their pages alone.
-    known = [name for name in HASHES if name in pq.read_schema(file).names]
-    formats = {name: "html" if name == "document_sha256" else name.removesuffix("_sha256") for name in known}
-    rows = pq.read_table(file, columns=["bn15", *known], partitioning=None).to_pylist()
-    return {(row["bn15"], formats[name]): row[name] for row in rows for name in known if row[name] is not None}
+    names = pq.read_schema(file).names
+    known = {format: name for format, name in COLUMN_OF.items() if name in names}
+    only = [("bn15", "==", bn15)] if bn15 is not None else None
+    rows = pq.read_table(file, columns=["bn15", *known.values()], filters=only, partitioning=None).to_pylist()
+    return {(row["bn15"], format): row[name] for row in rows for format, name in known.items() if row[name] is not None}
 
 
 def _require_objects(lake: Lake, period: Period, told: Mapping[tuple[str, str], str]) -> None:
     """The lines and heads that are sealed still make the objects from which the documents were made."""
     for statement in read_objects(lake, period, 0, len(told)):
         number = statement.head.bn15
-        if statement.digest() != told.get((number, "object")):
-            raise DataError(
-                f"the statement of {number} for {period} is not what its lines in the lake make of it: restore the "
-                "lake from a backup"
-            )
+        if statement.digest() != told.get((number, "json")):
+            raise not_its_lines(number, period)
 
 
 def _wrong_document(ws: Workspace, period: Period, area: str, what: str) -> DataError:
-    folder = pack_folder(ws, period, area)
+    folder = ws.statement_packs(period, area)
     if area == "lake" and _is_issued(ws, period):
         return DataError(f"{what} (below {folder}): restore the documents from a backup")
     # Packs are in place a moment before the seal that names them.
@@ -199,8 +187,3 @@ def why_no_statement(ws: Workspace, lake: Lake, period: Period, bn15: str) -> st
         f"account {bn15} has no statement for {period}: nothing was posted, no balance stands, and it was not closed "
         "in that month"
     )
-
-
-def pack_folder(ws: Workspace, period: Period, area: str) -> Path:
-    """Where the packs of a month's statements lie."""
-    return ws.documents(area) / "soa" / f"period={period}"

@@ -21,7 +21,10 @@ from include.carm.period import Period
 from include.operations_schema import COVERAGE
 from include.operations_statement_tables import DOCUMENT_REGISTRY, ISSUED_MONTHS, STATEMENT_REGISTRY
 
-HASHES = ("object_sha256", "document_sha256", "csv_sha256", "pdf_sha256")
+COLUMN_OF = {"json": "object_sha256", "html": "document_sha256", "csv": "csv_sha256", "pdf": "pdf_sha256"}
+"""Where the hash of each format stands, in a registry and in its dataset; that of the JSON is the object's."""
+
+HASHES = tuple(COLUMN_OF.values())
 """What the registry knows a statement by: its object, its HTML (the document), its CSV and, if it has one, its PDF."""
 
 _FIRST_COLUMNS = ("period", "bn15", "version", "document_sha256", "template_version")

@@ -16,6 +16,7 @@ from include.documents import read_member
 from include.lake import sha256_of
 from include.operations_statement_tables import STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.statement_objects import read_object
+from include.statement_registry import COLUMN_OF
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -92,7 +93,7 @@ def read_version(ws: Workspace, period: Period, row: Row[Any]) -> StatementVersi
 
 def reissue_pack(ws: Workspace, period: Period, act_no: int) -> Path:
     """Where the documents lie that an act issued."""
-    return ws.documents() / "soa" / f"period={period}" / f"reissued-{act_no:06d}.zip"
+    return ws.statement_packs(period) / f"reissued-{act_no:06d}.zip"
 
 
 def read_reissued(ws: Workspace, period: Period, act_no: int, name: str) -> bytes | None:
@@ -117,14 +118,9 @@ def count_true_reissues(ws: Workspace, up_to: Period | None = None) -> int:
         period = Period.parse(row.period)
         if up_to is not None and period > up_to:
             continue
-        for format, sha256 in (
-            ("html", row.document_sha256),
-            ("csv", row.csv_sha256),
-            ("pdf", row.pdf_sha256),
-            ("json", row.object_sha256),
-        ):
+        for format, name in COLUMN_OF.items():
             content = read_reissued(ws, period, row.act_no, f"{row.bn15}.{format}")
-            if content is None or hash_of(content, format) != sha256:
+            if content is None or hash_of(content, format) != row._mapping[name]:
                 raise wrong_reissue(ws, row, format)
             documents += 1
         pack = reissue_pack(ws, period, row.act_no)

@@ -47,7 +47,7 @@ from include.source_schema import demo_world
 from include.statement_objects import join_lines, read_objects
 from include.statement_page import StatementPages
 from include.statement_pdf import StatementPdfs
-from include.statement_reader import pack_folder, why_no_statement
+from include.statement_reader import why_no_statement
 from include.statement_registry import Issue, is_issued, issued_otherwise, record_issue, refuse_difference
 from include.statement_rendering import read_rendered, render_documents, versions_now, wording_of
 from include.transaction_kinds import transaction_kinds_relation
@@ -152,7 +152,7 @@ def register_statements(ws: Workspace, month: dict[str, Any], shards: Sequence[d
     issued month is not the one that was issued.
     """
     lake, period = ws.lake(month["area"]), Period.parse(month["period"])
-    folder = pack_folder(ws, period, month["area"])
+    folder = ws.statement_packs(period, month["area"])
     packs = {_pack_name(shard): _find_pack(ws, month, folder, shard) for shard in shards}
     statements = _with_documents(lake, period, packs.values())
     _require_gate(ws, period, statements)

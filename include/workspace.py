@@ -18,6 +18,7 @@ from include.carm.policy import Policy
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+    from include.carm.period import Period
     from include.lake import Lake
 
 
@@ -84,6 +85,10 @@ class Workspace:
     def documents(self, area: str = "lake") -> Path:
         """The folder of rendered documents that goes with the lake of ``area``."""
         return self.data / "documents" if area == "lake" else self.data / "shadow" / "documents"
+
+    def statement_packs(self, period: Period, area: str = "lake") -> Path:
+        """Where the packs of a month's statements lie, those of brokers and of later versions too."""
+        return self.documents(area) / "soa" / f"period={period}"
 
     def staging(self, run_id: str, step: str) -> Path:
         """The folder in which one step of one run puts what is not published yet; emptied by the step itself."""

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from include import engine
-from include.broker_documents import stream_table
 from include.brokers import DERIVED, register_firm_numbers
 from include.carm.broker import (
     BrokerClient,
@@ -25,6 +24,7 @@ from include.carm.broker import (
     build_client_indexes,
 )
 from include.carm.business_number import account_key
+from include.statement_objects import table_rows
 from tests.statements import ledger
 from tests.statements.ledger import BN15, DAYS, Month, Row, table
 
@@ -78,7 +78,7 @@ class Told:
     @property
     def statements(self) -> dict[str, BrokerStatement]:
         def rows(dataset: str, *columns: str) -> Any:
-            return stream_table(self.tables[dataset], columns)
+            return table_rows(self.tables[dataset].select(columns))
 
         keys = ("firm_key", "account_key")
         built = build_broker_statements(
@@ -91,8 +91,8 @@ class Told:
 
     @property
     def indexes(self) -> dict[str, ClientIndex]:
-        heads = stream_table(self.tables["provider_heads"], ("firm_key", *IndexHead._fields))
-        entries = stream_table(self.tables["provider_clients"], ("firm_key", *IndexEntry._fields))
+        heads = table_rows(self.tables["provider_heads"].select(("firm_key", *IndexHead._fields)))
+        entries = table_rows(self.tables["provider_clients"].select(("firm_key", *IndexEntry._fields)))
         return {index.head.bn9: index for index in build_client_indexes(heads, entries)}
 
 
