@@ -1,10 +1,16 @@
-"""What holds for every test: reproducible property tests, and the databases."""
+"""What holds for every test: reproducible property tests, the databases, and disks that are not waited for."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.database import (  # noqa: F401  (fixtures are found by being here)
     database_url,
@@ -26,3 +32,20 @@ def helpers_of_multiprocessing_end_with_the_tests() -> Iterator[None]:
     yield
     forkserver._forkserver._stop()
     resource_tracker._resource_tracker._stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_has_to_outlive_a_power_cut() -> Iterator[None]:
+    """What a test writes ends with it, so nobody waits until it is on the disk; a killed process loses nothing so."""
+
+    def hurry(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            # A file that is no database, or locked for good, is for the test to find.
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hurry)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: None)
+        yield
+    event.remove(Engine, "connect", hurry)
