@@ -29,7 +29,7 @@ from tests.decide.month import Register, month_of
 
 # A server that has imported once what each process needs, and never had a thread or a connection.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["include.apply", "psycopg"])
+PROCESSES.set_forkserver_preload([__name__, "psycopg"])
 ACTIVE = an_account(activities=(("import", AS_OF),))
 WORLD = [an_account(), an_account(program_type="dual", activities=(("export", AS_OF),)), an_account(), ACTIVE]
 LONGEST_DELAY = 0.02
