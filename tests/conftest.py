@@ -19,6 +19,7 @@ from tests.database import (  # noqa: F401  (fixtures are found by being here)
     postgresql_url,
     sqlite_url,
 )
+from tests.prepared import prepared  # noqa: F401
 
 # The same examples on every machine, so that a red run can be repeated; no deadline, because a busy machine is not
 # a wrong result.

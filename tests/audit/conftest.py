@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from include.workspace import Workspace
 from tests.audit.world import make_world
+from tests.prepared import Prepared
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_world(tmp_path_factory.mktemp("audited"))
+def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return prepared.copy(tmp_path_factory.mktemp("audited") / "data", audited)
+
+
+def audited(prepared: Prepared, data: Path) -> None:
+    make_world(data)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.load import load_folder
+from include.workspace import Workspace
 from tests.fixtures.hand_written.cases import PERIOD
 from tests.oracle.oracle import (
     ACCOUNT_DECISION_COLUMNS,
@@ -17,14 +18,10 @@ from tests.oracle.oracle import (
 )
 from tests.oracle.worlds import random_world
 from tests.pipeline import new_workspace, read, run_month
+from tests.prepared import HAND_WRITTEN, Prepared, hand_written_month
 
-HAND_WRITTEN = Path(__file__).parent.parent / "fixtures" / "hand_written"
 
-
-def assert_month_is_as_computed(folder: Path, period: str, data: Path) -> None:
-    ws = new_workspace(data)
-    load_folder(ws.source, folder)
-    run_month(ws, period)
+def assert_month_is_as_computed(ws: Workspace, folder: Path, period: str) -> None:
     decisions, statements = brute_force(folder, period)
     for dataset, expected, columns in (
         ("account_decisions", decisions, ACCOUNT_DECISION_COLUMNS),
@@ -50,8 +47,9 @@ def assert_month_is_as_computed(folder: Path, period: str, data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["complete", "exports_absent", "exports_header_only", "month_missing"])
-def test_a_hand_written_month_is_as_computed(name: str, tmp_path: Path) -> None:
-    assert_month_is_as_computed(HAND_WRITTEN / name, PERIOD, tmp_path / "data")
+def test_a_hand_written_month_is_as_computed(name: str, prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_month, name)
+    assert_month_is_as_computed(ws, HAND_WRITTEN / name, PERIOD)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -60,4 +58,7 @@ def test_a_random_month_is_as_computed(seed: int, tmp_path: Path) -> None:
     folder = tmp_path / "csv"
     folder.mkdir()
     world.write(folder)
-    assert_month_is_as_computed(folder, world.period, tmp_path / "data")
+    ws = new_workspace(tmp_path / "data")
+    load_folder(ws.source, folder)
+    run_month(ws, world.period)
+    assert_month_is_as_computed(ws, folder, world.period)

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
 
 from include.database import write_transaction
-from include.demo import fill_demo
 from include.operations_plan_tables import ACCOUNT_CHANGES
 from include.reinstate import reinstate_account
 from include.source_schema import TABLES
 from include.verify import verify
 from include.workspace import Workspace
-from tests.pipeline import new_workspace, read, run_month
+from tests.pipeline import read, run_month
+from tests.prepared import december, demo
 
 ACCOUNTS = TABLES["accounts"]
 DONE = ("close", "convert")
-
-
-@pytest.fixture(scope="module")
-def demo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small demo world that reaches one month further than the shipped one, made once."""
-    ws = new_workspace(tmp_path_factory.mktemp("demo"))
-    fill_demo(ws.source, accounts=300, months=56, last_period="2022-01")
-    return ws.data / "source.db"
-
-
-@pytest.fixture
-def ws(demo_source: Path, tmp_path: Path) -> Workspace:
-    shutil.copy(demo_source, tmp_path / "source.db")
-    return Workspace.open(tmp_path)
 
 
 def change(ws: Workspace, statement: str, **values: object) -> int:
@@ -60,13 +44,12 @@ def journal(ws: Workspace, period: str) -> dict[str, tuple[str, str]]:
     [("export_declarations", "reported_on"), ("transactions", "posted_on")],
     ids=["exports", "ledger"],
 )
-def test_a_feed_that_lacks_one_month_closes_nobody(ws, tmp_path, feed, posted):
-    shutil.copytree(ws.data, tmp_path / "whole")
-    whole = Workspace.open(tmp_path / "whole")
-    run_month(whole, "2021-12", effects="live")
+def test_a_feed_that_lacks_one_month_closes_nobody(prepared, tmp_path, feed, posted):
+    whole = prepared.copy(tmp_path / "whole", december)
     would_close = read(whole, "account_decisions", "2021-12").query("action == 'close'")
     assert len(would_close) > 0
 
+    ws = prepared.copy(tmp_path / "data", demo)
     # The statement month 2020-05 of the ARL calendar.
     gone = change(ws, f"DELETE FROM {feed} WHERE {posted} BETWEEN '2020-04-25' AND '2020-05-24'")
     assert gone > 0
@@ -84,8 +67,8 @@ def test_a_feed_that_lacks_one_month_closes_nobody(ws, tmp_path, feed, posted):
     verify(ws)
 
 
-def test_what_a_person_undid_is_not_done_again_by_the_next_month(ws):
-    run_month(ws, "2021-12", effects="live")
+def test_what_a_person_undid_is_not_done_again_by_the_next_month(prepared, tmp_path):
+    ws = prepared.copy(tmp_path / "data", december)
     changes = journal(ws, "2021-12")
     undone = {action: next(bn15 for bn15, (done, _) in changes.items() if done == action) for action in DONE}
     for bn15 in undone.values():

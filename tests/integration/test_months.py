@@ -16,32 +16,29 @@ from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from include.carm.period import Period
 from include.demo import fill_demo
 from include.load import load_folder
-from include.month import open_month
+from include.month import open_month, read_summary
 from include.verify import verify
 from include.workspace import Workspace
 from tests.fixtures.hand_written.cases import CASES, PERIOD, bn15_of
 from tests.pipeline import extract_only, hashes, new_workspace, read, run_month
+from tests.prepared import (
+    DEMO,
+    HAND_WRITTEN,
+    Maker,
+    Prepared,
+    december,
+    demo,
+    hand_written_extracted,
+    hand_written_month,
+    january,
+    shadow_months,
+)
 
-HAND_WRITTEN = Path(__file__).parent.parent / "fixtures" / "hand_written"
 COMPLETE = HAND_WRITTEN / "complete"
 
 
 def never_active(run_id: str) -> bool:
     return False
-
-
-@pytest.fixture(scope="module")
-def demo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small demo world, made once; a test works on its own copy."""
-    ws = new_workspace(tmp_path_factory.mktemp("demo"))
-    fill_demo(ws.source, accounts=300)
-    return ws.data / "source.db"
-
-
-def demo_workspace(source: Path, folder: Path) -> Workspace:
-    folder.mkdir(parents=True)
-    shutil.copy(source, folder / "source.db")
-    return Workspace.open(folder)
 
 
 def lake_table(ws: Workspace, dataset: str, period: str) -> pa.Table:
@@ -88,9 +85,9 @@ def transaction(transaction_id: str, bn15: str, posted_on: str, amount: int, **o
     return row | others
 
 
-def test_a_live_month_run_again_changes_nothing(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    first = run_month(ws, "2021-12", effects="auto")
+def test_a_live_month_run_again_changes_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    first = read_summary(ws, Period(2021, 12), "lake")
     assert (first["result"], first["effects"], first["issued"]) == ("done", "live", True)
     assert first["applied_changes"] > 0
     before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
@@ -106,15 +103,12 @@ def test_a_live_month_run_again_changes_nothing(demo_source: Path, tmp_path: Pat
     verify(ws)
 
 
-def test_the_next_month_sees_what_the_plan_changed(tmp_path: Path) -> None:
-    ws = new_workspace(tmp_path / "data")
-    fill_demo(ws.source, accounts=300, months=56, last_period="2022-01")
-    first = run_month(ws, "2021-12", effects="live")
+def test_the_next_month_sees_what_the_plan_changed(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", january)
+    first = read_summary(ws, Period(2021, 12), "lake")
     closed = read(ws, "account_decisions", "2021-12").query("action == 'close'").bn15.tolist()
     assert closed
     assert first["applied_changes"] >= len(closed)
-
-    run_month(ws, "2022-01", effects="live")
 
     later = read(ws, "account_decisions", "2022-01")
     assert set(closed).isdisjoint(later.bn15)
@@ -123,18 +117,17 @@ def test_the_next_month_sees_what_the_plan_changed(tmp_path: Path) -> None:
     verify(ws)
 
 
-def test_a_live_month_waits_for_the_one_before(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    run_month(ws, "2021-10", effects="live")
-    with pytest.raises(Refused, match="2021-11 first"):
-        open_month(ws, Period.parse("2021-12"), "live", "early", "manual", never_active)
-    run_month(ws, "2021-11", effects="live")
-    with pytest.raises(Refused, match="2021-11 was issued after it"):
-        open_month(ws, Period.parse("2021-10"), "live", "late", "manual", never_active)
+def test_a_live_month_waits_for_the_one_before(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "one", december)
+    with pytest.raises(Refused, match="2022-01 first"):
+        open_month(ws, Period.parse("2022-02"), "live", "early", "manual", never_active)
+    ws = prepared.copy(tmp_path / "two", january)
+    with pytest.raises(Refused, match="2022-01 was issued after it"):
+        open_month(ws, Period.parse("2021-12"), "live", "late", "manual", never_active)
 
 
-def test_a_month_is_locked_while_another_run_works_on_it(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
+def test_a_month_is_locked_while_another_run_works_on_it(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", demo)
     period = Period.parse("2021-12")
     open_month(ws, period, "shadow", "first", "manual", never_active)
     with pytest.raises(Refused, match="being worked on by run first"):
@@ -143,11 +136,11 @@ def test_a_month_is_locked_while_another_run_works_on_it(demo_source: Path, tmp_
     assert open_month(ws, period, "shadow", "second", "manual", never_active)["run_id"] == "second"
 
 
-def test_what_was_read_is_not_published_over_another_run(demo_source: Path, tmp_path: Path) -> None:
+def test_what_was_read_is_not_published_over_another_run(prepared: Prepared, tmp_path: Path) -> None:
     from include.extract import extract_month
     from include.validate import validate_month
 
-    ws = demo_workspace(demo_source, tmp_path / "data")
+    ws = prepared.copy(tmp_path / "data", shadow_months, "2021-11")
     slow = open_month(ws, Period.parse("2021-12"), "shadow", "slow", "manual", never_active)
     extract_month(ws, slow)
     extract_only(ws, "2021-12", run_id="quick")
@@ -157,24 +150,21 @@ def test_what_was_read_is_not_published_over_another_run(demo_source: Path, tmp_
     assert before == hashes(ws.data / "lake")
 
 
-def test_a_shadow_run_of_an_issued_month_writes_beside_the_record(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    run_month(ws, "2021-12", effects="live")
+def test_a_shadow_run_of_an_issued_month_writes_beside_the_record(prepared: Prepared, tmp_path: Path) -> None:
+    # The last month that the source knows: of an account that moved since, a shadow run would tell otherwise.
+    ws = prepared.copy(tmp_path / "data", january)
     before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
-    summary = run_month(ws, "2021-12", effects="shadow", run_id="shadow")
+    summary = run_month(ws, "2022-01", effects="shadow", run_id="shadow")
     assert summary["area"] == "shadow"
     assert summary["result"] == "unchanged"
     assert before == (hashes(ws.data / "lake"), hashes(ws.data / "documents"))
-    assert (ws.data / "shadow" / "lake" / "statements" / "period=2021-12").exists()
+    assert (ws.data / "shadow" / "lake" / "statements" / "period=2022-01").exists()
 
 
-def test_older_months_after_a_newer_one_equal_a_backfill_from_the_start(demo_source: Path, tmp_path: Path) -> None:
+def test_older_months_after_a_newer_one_equal_a_backfill_from_the_start(prepared: Prepared, tmp_path: Path) -> None:
     datasets = ("transactions", "export_declarations", "account_decisions", "statements", "statement_lines")
-    forward = demo_workspace(demo_source, tmp_path / "forward")
-    for period in ("2021-07", "2021-08"):
-        run_month(forward, period)
-    backward = demo_workspace(demo_source, tmp_path / "backward")
-    run_month(backward, "2021-12", effects="live")
+    forward = prepared.copy(tmp_path / "forward", shadow_months, "2021-08")
+    backward = prepared.copy(tmp_path / "backward", december)
     # July reaches further back than August did: what August's balance brought forward is made of, is known only then.
     for period in ("2021-08", "2021-07", "2021-08"):
         run_month(backward, period)
@@ -184,11 +174,10 @@ def test_older_months_after_a_newer_one_equal_a_backfill_from_the_start(demo_sou
     verify(backward)
 
 
-def test_six_shadow_months_twice_are_the_same_bytes(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
+def test_six_shadow_months_twice_are_the_same_bytes(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", shadow_months, "2021-12")
     months = [str(period) for period in Period.range(Period(2021, 7), Period(2021, 12))]
-    for period in months:
-        run_month(ws, period)
+    assert months == [str(period) for period in ws.lake().periods("statements")]
     before = hashes(ws.data / "lake"), hashes(ws.data / "documents")
     for period in months:
         assert run_month(ws, period, run_id=f"again {period}")["result"] == "unchanged"
@@ -198,9 +187,8 @@ def test_six_shadow_months_twice_are_the_same_bytes(demo_source: Path, tmp_path:
     verify(ws)
 
 
-def test_late_rows_and_later_revisions_stand_in_the_next_month(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
-    run_month(ws, PERIOD)
+def test_late_rows_and_later_revisions_stand_in_the_next_month(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_month, "complete")
     earlier = hashes(ws.data / "lake")
     published = read(ws, "transactions", PERIOD)
     revised = published[published.is_counted & (published.revision == 1) & (published.kind == "B3")].iloc[0]
@@ -242,10 +230,9 @@ def test_late_rows_and_later_revisions_stand_in_the_next_month(tmp_path: Path) -
     ],
 )
 def test_a_source_that_overwrites_rows_is_followed_by_revisions(
-    change: str, arrival: str, effect: int | None, tmp_path: Path
+    change: str, arrival: str, effect: int | None, prepared: Prepared, tmp_path: Path
 ) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
-    extract_only(ws, PERIOD)
+    ws = prepared.copy(tmp_path / "data", hand_written_extracted, "complete")
     published = read(ws, "transactions", PERIOD)
     row = published[published.is_counted & (published.revision == 1) & ~published.transaction_id.duplicated(False)]
     row = row[(row.gst_cents == 0) & (row.customs_duty_cents == 0)].iloc[0]
@@ -263,9 +250,8 @@ def test_a_source_that_overwrites_rows_is_followed_by_revisions(
     verify(ws)
 
 
-def test_a_row_that_is_mended_leaves_quarantine_as_a_late_row(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
-    extract_only(ws, PERIOD)
+def test_a_row_that_is_mended_leaves_quarantine_as_a_late_row(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_extracted, "complete")
     refused = read(ws, "quarantine", "2019-08").query("reason == 'unknown_kind'").iloc[0]
     transaction_id = refused.row_key.rsplit("#", 1)[0]
     with ws.source.begin() as connection:
@@ -282,9 +268,8 @@ def test_a_row_that_is_mended_leaves_quarantine_as_a_late_row(tmp_path: Path) ->
     verify(ws)
 
 
-def test_an_item_that_moves_to_another_account_leaves_the_first(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
-    extract_only(ws, PERIOD)
+def test_an_item_that_moves_to_another_account_leaves_the_first(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_extracted, "complete")
     accounts = read(ws, "accounts", PERIOD).bn15.tolist()
     write_rows(
         tmp_path / "more",
@@ -301,9 +286,8 @@ def test_an_item_that_moves_to_another_account_leaves_the_first(tmp_path: Path) 
     verify(ws)
 
 
-def test_a_feed_that_lacks_a_month_closes_nobody(tmp_path: Path) -> None:
-    ws = loaded(HAND_WRITTEN / "month_missing", tmp_path / "data")
-    run_month(ws, PERIOD)
+def test_a_feed_that_lacks_a_month_closes_nobody(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_month, "month_missing")
     decisions = read(ws, "account_decisions", PERIOD)
     assert "close" not in set(decisions.action)
     assert "coverage_incomplete" in set(decisions.reason)
@@ -320,19 +304,18 @@ def test_too_many_bad_rows_stop_the_month_before_anything_is_published(tmp_path:
     assert ws.lake().seals() == []
 
 
-def test_sqlite_and_postgresql_give_the_same_bytes(demo_source: Path, postgresql_url: str, tmp_path: Path) -> None:
-    sqlite = demo_workspace(demo_source, tmp_path / "sqlite")
+def test_sqlite_and_postgresql_give_the_same_bytes(prepared: Prepared, postgresql_url: str, tmp_path: Path) -> None:
+    sqlite = prepared.copy(tmp_path / "sqlite", december)
     postgresql = new_workspace(tmp_path / "postgresql", postgresql_url)
-    fill_demo(postgresql.source, accounts=300)
-    for ws in (sqlite, postgresql):
-        run_month(ws, "2021-12", effects="live")
+    fill_demo(postgresql.source, **DEMO)
+    run_month(postgresql, "2021-12", effects="auto")
     assert hashes(sqlite.data / "documents") == hashes(postgresql.data / "documents")
     assert hashes(sqlite.data / "lake") == hashes(postgresql.data / "lake")
     verify(postgresql)
 
 
-def test_a_row_mended_under_another_key_is_found(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
+def test_a_row_mended_under_another_key_is_found(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_extracted, "complete")
     account = bn15_of(CASES[0])
     write_rows(
         tmp_path / "more",
@@ -346,7 +329,6 @@ def test_a_row_mended_under_another_key_is_found(tmp_path: Path) -> None:
         ],
     )
     load_folder(ws.source, tmp_path / "more", append=True)
-    extract_only(ws, PERIOD)
     extract_only(ws, "2022-01")
     with ws.source.begin() as connection:
         connection.execute(text("UPDATE transactions SET transaction_id = 'NAMED' WHERE posted_on = '2022-01-05'"))
@@ -361,15 +343,14 @@ def test_a_row_mended_under_another_key_is_found(tmp_path: Path) -> None:
     verify(ws)
 
 
-def test_a_published_key_that_comes_again_is_refused_and_keeps_its_effect(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
+def test_a_published_key_that_comes_again_is_refused_and_keeps_its_effect(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_extracted, "complete")
     account = bn15_of(CASES[0])
     first = [transaction("X", account, "2022-01-06", 300), transaction("FAR", account, "2022-01-24", 0)]
     again = [transaction("X", account, "2022-02-06", 500), transaction("FAR2", account, "2022-02-24", 0)]
     write_rows(tmp_path / "first", "transactions", first)
     write_rows(tmp_path / "again", "transactions", again)
     load_folder(ws.source, tmp_path / "first", append=True)
-    extract_only(ws, PERIOD)
     extract_only(ws, "2022-01")
     load_folder(ws.source, tmp_path / "again", append=True)
     extract_only(ws, "2022-02")
@@ -379,12 +360,11 @@ def test_a_published_key_that_comes_again_is_refused_and_keeps_its_effect(tmp_pa
     verify(ws)
 
 
-def test_a_stale_reading_leaves_sealed_files_alone(demo_source: Path, tmp_path: Path) -> None:
+def test_a_stale_reading_leaves_sealed_files_alone(prepared: Prepared, tmp_path: Path) -> None:
     from include.extract import extract_month
     from include.validate import validate_month
 
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    run_month(ws, "2021-11")
+    ws = prepared.copy(tmp_path / "data", shadow_months, "2021-11")
     stale = open_month(ws, Period.parse("2021-12"), "shadow", "stale", "manual", never_active)
     extract_month(ws, stale)
     with ws.source.begin() as connection:
@@ -402,9 +382,10 @@ def test_a_stale_reading_leaves_sealed_files_alone(demo_source: Path, tmp_path: 
     verify(ws)
 
 
-def test_a_file_that_was_written_and_never_sealed_does_not_stop_the_next_run(demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    run_month(ws, "2021-12")
+def test_a_file_that_was_written_and_never_sealed_does_not_stop_the_next_run(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    ws = prepared.copy(tmp_path / "data", shadow_months, "2021-12")
     lake = ws.lake()
     # What a step leaves that dies between writing and sealing.
     lake.publish("transactions", "2021-12", lake_table(ws, "transactions", "2021-12").slice(0, 3))
@@ -412,9 +393,8 @@ def test_a_file_that_was_written_and_never_sealed_does_not_stop_the_next_run(dem
     verify(ws)
 
 
-def test_what_rests_on_a_replaced_extract_is_made_again(tmp_path: Path) -> None:
-    ws = loaded(COMPLETE, tmp_path / "data")
-    run_month(ws, PERIOD)
+def test_what_rests_on_a_replaced_extract_is_made_again(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", hand_written_month, "complete")
     account = bn15_of(CASES[0])
     write_rows(
         tmp_path / "more",
@@ -435,13 +415,13 @@ def test_what_rests_on_a_replaced_extract_is_made_again(tmp_path: Path) -> None:
     verify(ws)
 
 
+@pytest.mark.parametrize("others", [demo, december], ids=["on an empty lake", "beside other months"])
 @pytest.mark.parametrize("period", ["2010-01", "2031-01"])
-def test_a_month_that_the_source_cannot_speak_of_is_refused(period: str, demo_source: Path, tmp_path: Path) -> None:
-    ws = demo_workspace(demo_source, tmp_path / "data")
-    for when in ("on an empty lake", "beside other months"):
-        before = hashes(ws.data / "lake") if (ws.data / "lake").exists() else {}
-        with pytest.raises(UsageError, match=r"before the first posting|nothing posted in"):
-            run_month(ws, period, run_id=when)
-        assert before == (hashes(ws.data / "lake") if (ws.data / "lake").exists() else {})
-        if when == "on an empty lake":
-            run_month(ws, "2021-12")
+def test_a_month_that_the_source_cannot_speak_of_is_refused(
+    period: str, others: Maker, prepared: Prepared, tmp_path: Path
+) -> None:
+    ws = prepared.copy(tmp_path / "data", others)
+    before = hashes(ws.data / "lake") if others is december else {}
+    with pytest.raises(UsageError, match=r"before the first posting|nothing posted in"):
+        run_month(ws, period, run_id="refused")
+    assert before == (hashes(ws.data / "lake") if (ws.data / "lake").exists() else {})
