@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
 
 from include.database import connect_engine
 
@@ -50,18 +51,26 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database that is dropped after the test."""
+@contextmanager
+def new_database(server: str, *, like: str = "") -> Iterator[str]:
+    """The URL of a new PostgreSQL database, dropped at the end: empty, or a copy of ``like`` while nobody uses that."""
     import psycopg
 
     name = f"test_{next(_NUMBERS)}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    template = make_url(like).database if like else "template1"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
-            yield postgresql_server.replace("/postgres?", f"/{name}?", 1)
+            yield server.replace("/postgres?", f"/{name}?", 1)
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that is dropped after the test."""
+    with new_database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture

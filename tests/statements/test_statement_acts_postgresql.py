@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,40 +24,52 @@ from include.statement_history import find_history
 from include.statement_reader import read_statement
 from include.verify import verify
 from include.workspace import Workspace
+from tests.database import new_database
 from tests.pipeline import new_workspace, run_month
-from tests.statements.test_statement_acts import (
+from tests.statements.acts import (
     DECEMBER,
     JANUARY,
     ORDER,
-    _in_debt,
-    _mend,
-    _overlap,
-    _parked,
     answer,
+    in_debt,
+    mend,
+    overlap,
+    parked_account,
     registry,
     rename,
     statement_accounts,
 )
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Iterator[Workspace]:
+    """A demo world with two live months, all in one PostgreSQL database, made once."""
+    with new_database(postgresql_server) as url:
+        yield make_two_issued_months(new_workspace(tmp_path_factory.mktemp("acts") / "data", url))
+
+
 @pytest.fixture
-def ws(tmp_path: Path, postgresql_url: str) -> Workspace:
-    """A demo world with two live months, all in one PostgreSQL database."""
-    ws = new_workspace(tmp_path / "data", postgresql_url)
+def ws(made: Workspace, tmp_path: Path, postgresql_server: str) -> Iterator[Workspace]:
+    shutil.copytree(made.data, tmp_path / "data")
+    with new_database(postgresql_server, like=made.source_url) as url:
+        yield Workspace.open(tmp_path / "data", source_url=url)
+
+
+def make_two_issued_months(ws: Workspace) -> Workspace:
     fill_demo(ws.source, accounts=60, months=51, seed=7, last_period=str(JANUARY))
     run_month(ws, str(DECEMBER), effects="live", run_id="manual december")
-    _overlap(ws, _in_debt(ws))
+    overlap(ws, in_debt(ws))
     run_month(ws, str(JANUARY), effects="live", run_id="manual january")
     return ws
 
 
 def test_every_act_every_lock_and_every_proof_works_as_on_sqlite(ws: Workspace) -> None:
     one, two = statement_accounts(ws, DECEMBER)[:2]
-    parked = _parked(ws)
+    parked = parked_account(ws)
     rename(ws, one, legal_name="Put Right Imports Ltd.")
     assert restate(ws, DECEMBER, one, ORDER)["act_no"] == 1
     assert withdraw(ws, DECEMBER, one, ORDER)["act_no"] == 2
-    _mend(ws, parked)
+    mend(ws, parked)
     assert issue_parked(ws, JANUARY, parked, ORDER)["act_no"] == 3
     rename(ws, two, legal_name="Put Right Too Ltd.")
     assert restate(ws, JANUARY, two, ORDER)["changed"] == ["legal_name"]

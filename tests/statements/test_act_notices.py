@@ -1,0 +1,58 @@
+"""What the acts about statements tell the people whom they concern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from include.documents import read_documents
+from include.statement_act_notices import publish_act_notices
+from include.statement_acts import restate, withdraw
+from include.verify import verify
+from include.workspace import Workspace
+from tests.prepared import Prepared
+from tests.statements.acts import (
+    DECEMBER,
+    ORDER,
+    rename,
+    statement_accounts,
+    two_issued_months,
+)
+
+
+@pytest.fixture
+def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
+    return prepared.copy(tmp_path / "data", two_issued_months)
+
+
+def test_each_act_has_its_notice_without_an_amount_and_a_further_act_changes_none(ws: Workspace) -> None:
+    one, two = statement_accounts(ws, DECEMBER)[:2]
+    rename(ws, one, legal_name="Put Right Imports Ltd.", email="one@example.org")
+    rename(ws, two, email=None)
+    tell = {"recipient_hash_key": "a key for tests only, long enough", "run_id": "manual restate"}
+    restate(ws, DECEMBER, one, ORDER)
+    first = publish_act_notices(ws, DECEMBER, **tell)
+    assert (first["notices"], first["unreachable"]) == (1, {"statement": {}})
+    assert publish_act_notices(ws, DECEMBER, **tell)["sha256"] == first["sha256"]
+    folder = ws.documents() / "notices" / "period=2021-12"
+    (page, text) = [content.decode() for _, content in read_documents(folder / "reissue-0001.zip")]
+    assert "Put Right Imports Ltd." in page
+    assert "version 2" in text
+    assert "the name was recorded wrongly" in text
+    assert "$" not in text
+    before = dict(read_documents(folder / "reissue-0001.zip"))
+
+    withdraw(ws, DECEMBER, one, ORDER)
+    withdraw(ws, DECEMBER, two, ORDER)
+    second = publish_act_notices(ws, DECEMBER, **tell)
+
+    assert (second["notices"], second["unreachable"]) == (2, {"statement": {"no_address": 1}})
+    after = dict(read_documents(folder / "reissue-0001.zip"))
+    assert before.items() < after.items()
+    assert any(b"is withdrawn" in content for content in after.values())
+    verify(ws)
+    rows = pq.read_table(ws.lake().file("reissue_notices", DECEMBER)).to_pylist()
+    assert {row["kind"] for row in rows} == {"statement"}
+    assert len({row["message_key"] for row in rows}) == 2
