@@ -42,20 +42,27 @@ def extract_only(
     return month, counts
 
 
-def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: str | None = None) -> dict[str, Any]:
-    """A whole month; returns its summary."""
+def apply_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: str | None = None) -> dict[str, Any]:
+    """A month as far as the accounts: extracted, decided, planned and applied, without statements. Returns month."""
     from include.apply import apply_plan
-    from include.broker_documents import render_brokers
     from include.decide import publish_decisions
-    from include.month import close_month
-    from include.notices import publish_notices
     from include.plan_step import publish_plan
-    from include.statements import list_shards, publish_statement_lines, register_statements, render_shard
 
     month, _ = extract_only(ws, period, effects=effects, run_id=run_id)
     publish_decisions(ws, month)
     plan = publish_plan(ws, month)
     apply_plan(ws, month, plan["plan_hash"])
+    return month
+
+
+def run_month(ws: Workspace, period: str, *, effects: str = "shadow", run_id: str | None = None) -> dict[str, Any]:
+    """A whole month; returns its summary."""
+    from include.broker_documents import render_brokers
+    from include.month import close_month
+    from include.notices import publish_notices
+    from include.statements import list_shards, publish_statement_lines, register_statements, render_shard
+
+    month = apply_month(ws, period, effects=effects, run_id=run_id)
     publish_statement_lines(ws, month)
     render_brokers(ws, month)
     register_statements(ws, month, [render_shard(ws, month, shard) for shard in list_shards(ws, month)])

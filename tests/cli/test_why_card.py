@@ -14,7 +14,7 @@ from include.database import write_transaction
 from include.demo import fill_demo
 from include.explain import explain, explain_lines
 from include.workspace import Workspace
-from tests.pipeline import new_workspace, read, run_month
+from tests.pipeline import apply_month, new_workspace, read
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "why-card.md"
 MONTH = "2021-12"
@@ -48,7 +48,7 @@ One card of each action follows, from the demo world with 500 accounts. `make go
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workspace]:
-    """The same demo world run live three times: whole, with a month missing in a feed, with closures announced."""
+    """The same demo world decided and applied thrice: whole, with a month missing in a feed, closures announced."""
     demo = new_workspace(tmp_path_factory.mktemp("demo"))
     fill_demo(demo.source, accounts=500)
     found = {}
@@ -62,7 +62,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workspace]:
         if name == "announced":
             closure = replace(ws.policy.closure, notice_months=1)
             ws = replace(ws, policy=replace(ws.policy, closure=closure))
-        run_month(ws, MONTH, effects="live", run_id=f"manual {MONTH}")
+        apply_month(ws, MONTH, effects="live", run_id=f"manual {MONTH}")
         found[name] = ws
     return found
 
