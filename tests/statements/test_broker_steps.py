@@ -317,8 +317,10 @@ def test_both_views_are_proved_anew(month: SealedMonth) -> None:
 # The command
 
 
-@pytest.fixture
-def done(month: SealedMonth) -> SealedMonth:
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> SealedMonth:
+    """The month after its last step, made once: the command reads it and leaves it as it is."""
+    month = fill(SealedMonth(tmp_path_factory.mktemp("done") / "data"))
     month.run()
     return month
 

@@ -89,6 +89,14 @@ def left_by(month: SealedMonth) -> Left:
     )
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """What December leaves when nothing is wrong, made once."""
+    month = december_in(tmp_path_factory.mktemp("sound"))
+    month.run()
+    return left_by(month)
+
+
 def assert_only_one_is_parked(month: SealedMonth, sound: Left, reason: str) -> None:
     left = left_by(month)
     assert {BAD: reason} == left.parked
@@ -170,17 +178,15 @@ def _if_bad(then: str, otherwise: str) -> str:
     ],
 )
 def test_only_the_account_with_the_fault_is_parked_and_the_others_are_what_they_were(
-    tmp_path: Path, bend: Bend, reason: str, statement: str, old: str, new: str
+    tmp_path: Path, sound: Left, bend: Bend, reason: str, statement: str, old: str, new: str
 ) -> None:
-    sound = december_in(tmp_path / "sound")
-    sound.run()
     bend(statement, old, new)
 
     month = december_in(tmp_path / "bent")
     result = month.run()
 
     assert 4 == result["statements"]
-    assert_only_one_is_parked(month, left_by(sound), reason)
+    assert_only_one_is_parked(month, sound, reason)
 
 
 def test_an_account_whose_row_stands_twice_is_parked_once(tmp_path: Path) -> None:
@@ -223,15 +229,13 @@ def _activity(of: str = "", more_cents: int = 0) -> list[Row]:
     ]
 
 
-def test_a_row_of_activity_that_the_postings_do_not_bear_parks_its_account(tmp_path: Path) -> None:
-    sound = december_in(tmp_path / "sound")
-    sound.run()
+def test_a_row_of_activity_that_the_postings_do_not_bear_parks_its_account(tmp_path: Path, sound: Left) -> None:
     month = december_in(tmp_path / "bent")
     month.publish("activity", _activity(BAD, 1))
 
     month.run()
 
-    assert_only_one_is_parked(month, left_by(sound), "balance_does_not_add_up")
+    assert_only_one_is_parked(month, sound, "balance_does_not_add_up")
 
 
 def test_what_december_left_behind_is_proved_by_january(tmp_path: Path) -> None:
