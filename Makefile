@@ -58,8 +58,8 @@ backfill: env
 # --- How it is proved -------------------------------------------------------------------------------------------
 
 # Two workers, because two cores are what the time limits are promised for. A file's tests share a worker: its fixtures
-# are made once, and some of its tests stand in a row. In the order of their names, because the files of many tests,
-# which xdist would begin with, are the quick ones here, and one worker would wait for the other at the end.
+# are made once, and some of its tests stand in a row. In the order that tests/conftest.py gives them, because the files
+# of many tests, which xdist would begin with, are the quick ones here, and one worker would wait for the other at last.
 test: env-dev
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,14 @@ from tests.prepared import prepared  # noqa: F401
 # a wrong result.
 settings.register_profile("house", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("house")
+
+# The folders with the files that take longest.
+LONG = [Path(__file__).parent / name for name in ("integration", "local", "statements")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first: of two workers, none waits long for the other at the end."""
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
