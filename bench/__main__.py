@@ -2,7 +2,8 @@
 
 Seconds say something of one machine on one day; what is promised are ratios of things that were measured in turns in
 the same run, as medians. Results go to ``bench/results.json`` and the tables of ``docs/performance.md``. A promise that
-is not kept ends with exit code 1.
+is not kept ends with exit code 1, but for the small profile: there what each call costs rules, and a busy machine would
+fail; it proves that all ways come to the same.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> int:
     if not options.keep:
         write_results(profile, found)
         write_page()
-    missed = [words for stage in found for words in stage.missed]
+    missed = [words for stage in found for words in stage.missed if profile.name != "small"]
     for words in missed:
         say(f"not kept: {words}")
     return 1 if missed else 0

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from bench.measure import PROFILES, Entry, Limit, Profile, Stage, Target
+from bench.plot import write_plots
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -104,7 +105,7 @@ def stages_on_file(name: str, path: Path = RESULTS) -> list[Stage]:
 
 
 def write_page(page: Path = PAGE, path: Path = RESULTS) -> None:
-    """Write the tables of all profiles between the marks of the page; the text around them is written by hand."""
+    """Write tables and plots of all profiles between the marks of the page; the text around is written by hand."""
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     parts = []
@@ -113,8 +114,18 @@ def write_page(page: Path = PAGE, path: Path = RESULTS) -> None:
         if stages:
             known = read_results(path)[name]
             size = f"{known['accounts']:,} accounts, {known['postings_a_month']:,} postings a month"
-            parts.append(f"### Profile {name}: {size}, {known['months']} months\n\n" + "\n".join(_markdown(stages)))
+            pictures = [
+                f"![{_described(picture, name)}]({picture.relative_to(page.parent)})"
+                for picture in write_plots(name, stages)
+            ]
+            title = f"### Profile {name}: {size}, {known['months']} months"
+            parts.append("\n\n".join([title, *pictures, "\n".join(_markdown(stages))]))
     page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}", encoding="utf-8")
+
+
+def _described(picture: Path, profile: str) -> str:
+    what = "How each stage grows with the months of history" if "growth" in picture.stem else "Each stage beside ours"
+    return f"{what}, profile {profile}; the figures stand in the table"
 
 
 def _markdown(stages: Iterable[Stage]) -> list[str]:
