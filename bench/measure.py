@@ -222,11 +222,23 @@ def _work(run: Callable[[World, Clock], Answer], world: World, pipe: Connection)
 
 
 def _memory_of(process: psutil.Process) -> int:
-    """Bytes in memory of a process and its children; what they share is counted more than once."""
+    """Bytes in memory of a process and its children.
+
+    What several share is divided among them where the system says so (Linux), else counted for each.
+    """
     total = 0
     try:
-        for member in (process, *process.children(recursive=True)):
-            total += member.memory_info().rss
-    except psutil.NoSuchProcess:
+        members = (process, *process.children(recursive=True))
+        for member in members:
+            total += _share_of(member) if len(members) > 1 else member.memory_info().rss
+    except psutil.Error:
         return total
     return total
+
+
+def _share_of(process: psutil.Process) -> int:
+    try:
+        found = process.memory_full_info()
+    except psutil.Error:  # It has just ended.
+        return 0
+    return int(getattr(found, "pss", found.rss))
