@@ -7,13 +7,13 @@ returns its answer. Answers of one stage must be equal, else nothing is compared
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
@@ -216,9 +216,18 @@ def _run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
 def _work(run: Callable[[World, Clock], Answer], world: World, pipe: Connection) -> None:
     clock = Clock()
     answer = run(world, clock)
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    pipe.send((clock.whole_seconds, own_peak, clock.note, answer))
+    pipe.send((clock.whole_seconds, _own_peak(), clock.note, answer))
     pipe.close()
+
+
+def _own_peak() -> int:
+    """The most bytes this process has had in memory; 0 where the system does not tell.
+
+    Not ``ru_maxrss``: on Linux that of the process that started this one is counted in.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
 
 
 def _memory_of(process: psutil.Process) -> int:

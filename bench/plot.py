@@ -8,7 +8,6 @@ from typing import Any
 
 from bench.measure import Entry, Stage
 
-FOLDER = Path(__file__).parents[1] / "docs" / "pictures" / "performance"
 COLOURS = {"ours": "#0b5394", "peer": "#8a6d1d", "floor": "#5f6b76"}
 MARKERS = {"ours": "|", "peer": "o", "floor": "s"}
 """A second sign beside the colour, for who does not tell colours apart."""
@@ -16,7 +15,7 @@ MARKERS = {"ours": "|", "peer": "o", "floor": "s"}
 _GROWTH = re.compile(r"growth: (?P<step>.+), month (?P<month>\d+)")
 
 
-def write_plots(profile: str, stages: list[Stage], folder: Path = FOLDER) -> list[Path]:
+def write_plots(profile: str, stages: list[Stage], folder: Path) -> list[Path]:
     """Write ``<profile>.svg`` and, where growth was measured, ``<profile>-growth.svg``; returns what was written.
 
     The same stages give the same bytes.

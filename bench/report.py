@@ -17,6 +17,8 @@ from bench.plot import write_plots
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PICTURES = Path("pictures", "performance")
+"""Where the plots lie, beside the page."""
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -116,7 +118,7 @@ def write_page(page: Path = PAGE, path: Path = RESULTS) -> None:
             size = f"{known['accounts']:,} accounts, {known['postings_a_month']:,} postings a month"
             pictures = [
                 f"![{_described(picture, name)}]({picture.relative_to(page.parent)})"
-                for picture in write_plots(name, stages)
+                for picture in write_plots(name, stages, page.parent / PICTURES)
             ]
             title = f"### Profile {name}: {size}, {known['months']} months"
             parts.append("\n\n".join([title, *pictures, "\n".join(_markdown(stages))]))
