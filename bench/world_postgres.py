@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DATABASE = "carm_bench"
 # What a person who runs a nation's ledger on a small machine would set.
-SETTINGS = {"shared_buffers": "512MB", "work_mem": "256MB", "maintenance_work_mem": "1GB", "max_wal_size": "4GB"}
+SETTINGS = {"shared_buffers": "512MB", "work_mem": "256MB", "maintenance_work_mem": "1GB", "max_wal_size": "1GB"}
 
 
 @contextmanager
