@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import apply_step, decision_step, lines_step, page_step, pdf_step
+from bench import airflow_step, apply_step, decision_step, lines_step, page_step, pdf_step
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
 from bench.world import make_world
@@ -24,6 +24,7 @@ STAGES = {
     "lines": lines_step.measure,
     "html": page_step.measure,
     "pdf": pdf_step.measure,
+    "month": airflow_step.measure,
 }
 
 
