@@ -24,6 +24,8 @@ BASE_PYTHONS := $(or $(BASE_PYTHON),python3.13 python3.12 python3.11 python3)
 # More words for pytest: make test TESTS="tests/carm -k calendar"
 TESTS :=
 PROFILE := small
+# More words for the benchmarks: make bench BENCH="--only html --rounds 1"
+BENCH :=
 
 help:
 	@echo "make run                   one statement month through Airflow, with a demo source if there is none"
@@ -34,7 +36,7 @@ help:
 	@echo "make test                  every test but those in a browser; TESTS=\"words for pytest\""
 	@echo "make accessibility         the tests in a browser: what people receive, by axe-core; needs Chromium or Google Chrome"
 	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about twenty minutes)"
-	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national"
+	@echo "make bench                 the benchmarks, as ratios; PROFILE=small, medium or national; BENCH=\"--only html\""
 	@echo "make check                 format, lint, types and SQL lint; changes nothing"
 	@echo "make format                formats Python and SQL"
 	@echo "make golden                rewrites the golden files and the generated pages of docs/; review the diff"
@@ -73,7 +75,7 @@ mutants: env-dev
 
 # Alone on its machine: what else runs there is measured too. PostgreSQL comes with the packages for development.
 bench: env-dev
-	@$(PYTHON) -m bench --profile "$(PROFILE)"
+	@$(PYTHON) -m bench --profile "$(PROFILE)" $(BENCH)
 
 check: check-format check-lint check-types check-sql
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from sqlalchemy import and_, func, insert, literal, select, update
 
-from bench.measure import Measurement, Profile, seconds_of
+from bench.measure import Stage, entry_of, seconds_of
+from bench.world import World
 from include.activity import publish_activity
 from include.apply import apply_plan
 from include.carm.business_number import bn9_with_check_digit
@@ -44,12 +45,13 @@ BATCH_ROWS = 10_000
 NO_LIMIT = Limits(max_share=1, max_changes=None, max_times_median=None)
 
 
-def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], None]) -> list[Measurement]:
-    """Make a world of ``profile.changes`` dormant accounts in each database, and close them; the fastest round counts.
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
+    """Make a world of ``profile.changes`` dormant accounts in each database, and close them.
 
     A round works on a copy of the database, so twice at most.
     """
     found = []
+    profile = world.profile
     for name, database in {"SQLite": _sqlite, "PostgreSQL": _postgresql}.items():
         with database(folder / name) as (url, copies):
             ws = _make_world(folder / name / "data", url, profile.changes)
@@ -64,8 +66,11 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
                     journal = [dict(row) for row in connection.execute(select(ACCOUNT_CHANGES)).mappings()]
                 bare = replace(ws, source_url=(copy := copies()), apply_url=copy)
                 floor_seconds.append(seconds_of(partial(_write_bare, bare, journal)))
-        stage = f"apply {profile.changes:,} closures, {name}"
-        found.append(Measurement(stage, min(seconds), "the same rows written bare", min(floor_seconds), None))
+        entries = (
+            entry_of("plan, journal and accounts", "ours", seconds),
+            entry_of("the same rows written bare", "floor", floor_seconds),
+        )
+        found.append(Stage(f"apply a plan, {name}", "closures", profile.changes, entries))
     return found
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 from sqlalchemy import insert
 
-from bench.measure import Measurement, Profile, fastest_in_turns
+from bench.measure import Profile, Stage, Target, entry_of, in_turns
+from bench.world import World
 from include import engine
 from include.activity import publish_activity
 from include.carm.calendar import Calendar
@@ -113,13 +114,14 @@ FROM accounts
 """
 
 
-def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], None]) -> list[Measurement]:
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
     """Make a world in ``folder``, and measure the step and its floor over it in turns."""
     ws = Workspace(
         folder, f"sqlite:///{folder / 'source.db'}", f"sqlite:///{folder / 'source.db'}", Calendar.load(), Policy.load()
     )
     connect_engine(ws.apply_url, create=True).connect().close()
     migrate(ws.apply_url)
+    profile = world.profile
     rows = _fill(ws, profile)
     say(f"  {rows:,} activity rows")
     month = {"period": str(LAST), "effects": "shadow", "area": "lake", "run_id": "bench"}
@@ -138,10 +140,11 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
             con.execute(FLOOR_ACCOUNTS).fetchall()
 
     decide()  # What runs for the first time also loads code, and the files come from the disk.
-    seconds, floor_seconds = fastest_in_turns(rounds, decide, read)
+    seconds, floor_seconds = in_turns(rounds, decide, read)
     floor = "DuckDB reads and aggregates the columns"
-    target = TARGET if profile.accounts >= TARGET_ACCOUNTS else None
-    return [Measurement("decide about every account", seconds, floor, floor_seconds, target)]
+    entries = (entry_of("activity and decisions", "ours", seconds), entry_of(floor, "floor", floor_seconds))
+    targets = (Target(floor, TARGET),) if profile.accounts >= TARGET_ACCOUNTS else ()
+    return [Stage("decide about every account", "accounts", profile.accounts, entries, targets)]
 
 
 def _fill(ws: Workspace, profile: Profile) -> int:

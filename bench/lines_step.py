@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from bench.decision_step import ACCOUNT_ROWS, ACCOUNTS, LAST, publish
-from bench.measure import Measurement, Profile, fastest_in_turns
+from bench.measure import Profile, Stage, Target, entry_of, in_turns
+from bench.world import World
 from include import engine
 from include.carm.calendar import Calendar
 from include.carm.policy import Policy
@@ -126,9 +127,10 @@ ORDER BY postings.account_key, postings.kind, postings.posted_on, postings.trans
 """
 
 
-def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], None]) -> list[Measurement]:
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
     """Make a month in ``folder``, and measure the step and its floor over it in turns."""
     url = f"sqlite:///{folder / 'source.db'}"
+    profile = world.profile
     ws = Workspace(folder, url, url, Calendar.load(), Policy.load())
     connect_engine(ws.apply_url, create=True).connect().close()
     migrate(ws.apply_url)
@@ -160,13 +162,19 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
             con.execute(FLOOR)
 
     gather()  # What runs for the first time also loads code, and the files come from the disk.
-    gather_seconds, seconds, all_seconds, floor_seconds = fastest_in_turns(rounds, gather, draw_up, publish_all, read)
+    gathered, drawn_up, published, floor_seconds = in_turns(rounds, gather, draw_up, publish_all, read)
     floor = "DuckDB reads, joins and sorts the columns"
-    target = TARGET if profile.accounts >= TARGET_ACCOUNTS else None
+    beside = entry_of(floor, "floor", floor_seconds)
+    targets = (Target(floor, TARGET),) if profile.accounts >= TARGET_ACCOUNTS else ()
+    count = profile.accounts * POSTINGS_AN_ACCOUNT
+
+    def stage(name: str, seconds: list[float], targets: tuple[Target, ...] = ()) -> Stage:
+        return Stage(name, "postings", count, (entry_of("SQL on DuckDB", "ours", seconds), beside), targets)
+
     return [
-        Measurement("lines and balances of a month", seconds, floor, floor_seconds, target),
-        Measurement("open items, allocation, ages, interest", gather_seconds, floor, floor_seconds, None),
-        Measurement("all of it, proved, written and sealed", all_seconds, floor, floor_seconds, None),
+        stage("lines and balances of a month", drawn_up, targets),
+        stage("open items, allocation, ages, interest", gathered),
+        stage("all of it, proved, written and sealed", published),
     ]
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.measure import Measurement, Profile, fastest_in_turns
+from bench.measure import Stage, Target, entry_of, in_turns
 from bench.pdf_step import PERIOD, sample_statement
+from bench.world import World
 from include.carm.allocation import AllocationRules
 from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
@@ -32,7 +33,7 @@ SIZES = ((8, 400, TARGET), (300, 12, None))
 _TAGS = re.compile(r"<style>.*?</style>|<[^>]+>", re.DOTALL)
 
 
-def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], None]) -> list[Measurement]:
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
     """Make the same pages both ways in turns, in one thread; neither the folder nor a register matters here."""
     contacts = Contacts.load()
     pages = StatementPages(contacts, ISSUED_ON, AllocationRules.load().disbursement_of(PERIOD))
@@ -55,12 +56,15 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
             for statement in statements:
                 render_csv(statement)
 
-        seconds, rival_seconds, csv_seconds = fastest_in_turns(rounds, ours, theirs, csv)
-        stage = f"{count} pages of {lines} lines, one core"
-        found.append(Measurement(stage, seconds, "a plain Jinja2 loop", rival_seconds, target))
-        with_csv = seconds + csv_seconds
-        found.append(Measurement(f"{stage}, with CSV", with_csv, "a plain Jinja2 loop", rival_seconds, None))
-        say(f"  {lines} lines: {count / seconds:,.0f} pages a second and core")
+        seconds, rival_seconds, csv_seconds = in_turns(rounds, ours, theirs, csv)
+        entries = (
+            entry_of("specialised templates", "ours", seconds),
+            entry_of("a plain Jinja2 loop", "peer", rival_seconds),
+        )
+        targets = (Target("a plain Jinja2 loop", target),) if target else ()
+        found.append(Stage(f"HTML of {lines} lines, one core", "pages", count, entries, targets))
+        csv_entry = entry_of("rows of CSV", "ours", csv_seconds)
+        found.append(Stage(f"CSV of {lines} lines, one core", "files", count, (csv_entry,)))
     return found
 
 

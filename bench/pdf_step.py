@@ -13,7 +13,8 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from bench.measure import Measurement, Profile, fastest_in_turns
+from bench.measure import Stage, Target, entry_of, in_turns
+from bench.world import World
 from include.carm.allocation import AllocationRules
 from include.carm.contacts import Contacts
 from include.carm.period import Period
@@ -29,7 +30,7 @@ SIZES = ((8, 10, TARGET), (300, 1, None))
 """Lines of a statement, statements that are made, and what is promised."""
 
 
-def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], None]) -> list[Measurement]:
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
     """Make the same statements both ways in turns; neither the folder nor the size of a register matters here."""
     # Typst would use every core for one document; shards of a month already do.
     os.environ["RAYON_NUM_THREADS"] = "1"
@@ -63,10 +64,11 @@ def measure(folder: Path, profile: Profile, rounds: int, say: Callable[[str], No
         # What runs for the first time also loads fonts and code.
         ours(count=2)
         theirs(count=1)
-        seconds, rival_seconds = fastest_in_turns(rounds, ours, theirs)
-        say(f"  {lines} lines: {seconds / count * 1000:.1f} ms, WeasyPrint {rival_seconds / count * 1000:.0f} ms")
-        stage = f"{count} PDFs of {lines} lines" if count > 1 else f"a PDF of {lines} lines"
-        found.append(Measurement(stage, seconds, "WeasyPrint, of the HTML page, PDF/UA-1", rival_seconds, target))
+        seconds, rival_seconds = in_turns(rounds, ours, theirs)
+        rival_name = "WeasyPrint, of the HTML page, PDF/UA-1"
+        entries = (entry_of("Typst, one compiler", "ours", seconds), entry_of(rival_name, "peer", rival_seconds))
+        targets = (Target(rival_name, target),) if target else ()
+        found.append(Stage(f"PDF of {lines} lines, one core", "documents", count, entries, targets))
     return found
 
 

@@ -1,0 +1,183 @@
+"""The script that comes to mind first: pandas over ``read_sql``, ``groupby`` and a loop, Jinja2, WeasyPrint.
+
+It reads the accounts and all their postings, finds the dormant and the mistyped ones, adds up balances, and renders a
+statement an account. It validates nothing, quarantines nothing, keeps no history, ages and allocates nothing. It is
+given a hundredth of the accounts with all their postings, in tables of their own, and what it took is multiplied: each
+part of it works account by account.
+"""
+
+from __future__ import annotations
+
+import importlib
+from datetime import date
+from typing import Any
+
+from bench.measure import Answer, Clock
+from bench.page_step import PlainPages
+from bench.world import LAST, World
+from include.carm.calendar import Calendar
+from include.carm.contacts import Contacts
+from include.carm.statement import AGEING, COMPONENTS, Statement, StatementHead, StatementLine, render_csv
+
+MOST_ACCOUNTS = 1_000
+"""A hundredth of the accounts, and no more than this: WeasyPrint takes a seventh of a second for a short statement."""
+SECTIONS = {"PMT": "payments_credits", "NSF": "payments_credits", "INT": "interest", "LAP": "penalties"}
+IMPORTS = ("B3", "CAD", "RS", "LVS", "B2")
+
+
+def html_and_csv(world: World, clock: Clock) -> Answer:
+    """The month with HTML and CSV."""
+    return _run(world, clock, with_pdf=False)
+
+
+def html_csv_and_pdf(world: World, clock: Clock) -> Answer:
+    """The month with HTML, CSV and a tagged PDF."""
+    return _run(world, clock, with_pdf=True)
+
+
+def _run(world: World, clock: Clock, *, with_pdf: bool) -> Answer:
+    import pandas as pd
+    import sqlalchemy as sa
+
+    calendar = Calendar.load()
+    pages = PlainPages(Contacts.load())
+    to_pdf = _weasyprint() if with_pdf else None
+    first_day, last_day = calendar.start(LAST), calendar.end(LAST)
+    folder = world.scratch("naive")
+    with world.postgres(lambda text: None) as url:
+        engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        factor = world.profile.accounts / _take_sample(engine, world.profile.accounts)
+        clock.extrapolate(factor, f"{world.profile.accounts / factor:,.0f} accounts with all their postings")
+        with clock:
+            accounts = pd.read_sql("SELECT * FROM bench_accounts", engine)
+            postings = pd.read_sql("SELECT * FROM bench_transactions", engine)
+            exports = pd.read_sql("SELECT * FROM bench_exports", engine)
+            by_account = dict(tuple(postings.groupby("bn15")))
+            exported = exports.groupby("bn15")["exported_on"].max()
+            for account in accounts.to_dict("records"):
+                own = by_account.get(account["bn15"])
+                if own is None:
+                    continue
+                _decide(account, own, exported.get(account["bn15"]), last_day)
+                statement = _statement(account, own, first_day, last_day, calendar)
+                if statement is None:
+                    continue
+                page = pages.render(statement)
+                (folder / f"{account['bn15']}.html").write_bytes(page)
+                (folder / f"{account['bn15']}.csv").write_bytes(render_csv(statement))
+                if to_pdf is not None:
+                    (folder / f"{account['bn15']}.pdf").write_bytes(to_pdf(page))
+        with engine.begin() as connection:
+            for name in ("accounts", "transactions", "exports"):
+                connection.exec_driver_sql(f"DROP TABLE bench_{name}")
+    return None
+
+
+def _take_sample(engine: Any, accounts: int) -> int:
+    """Make tables with a sample of the accounts and their rows; returns how many accounts it has."""
+    wanted = min(accounts // 100, MOST_ACCOUNTS)
+    with engine.begin() as connection:
+        for name in ("accounts", "transactions", "exports"):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS bench_{name}")
+        connection.exec_driver_sql(
+            f"CREATE TABLE bench_accounts AS SELECT * FROM accounts ORDER BY md5(bn15) LIMIT {wanted}"  # noqa: S608 ours
+        )
+        for name, table in {"transactions": "transactions", "exports": "export_declarations"}.items():
+            connection.exec_driver_sql(
+                f"CREATE TABLE bench_{name} AS SELECT * FROM {table} WHERE bn15 IN (SELECT bn15 FROM bench_accounts)"  # noqa: S608 ours
+            )
+        return int(connection.exec_driver_sql("SELECT count(*) FROM bench_accounts").scalar_one())
+
+
+def _decide(account: dict[Any, Any], own: Any, exported_on: date | None, last_day: date) -> str:
+    """Close what did nothing in four years and owes nothing, convert who only exports or only imports."""
+    imported = own[own["kind"].isin(IMPORTS) & (own["status"] == "accepted")]["activity_on"]
+    imported_on = None if imported.empty else imported.max()
+    cutoff = last_day.replace(year=last_day.year - 4)
+    seen = [day for day in (imported_on, exported_on) if day is not None and day >= cutoff]
+    balance = own[own["status"].isin(("accepted", "under_review"))]["amount_cents"].sum()
+    if not seen:
+        return "close" if balance == 0 and account["opened_on"] < cutoff else "keep"
+    if imported_on is None or imported_on < cutoff:
+        return "keep" if account["program_type"] == "exporter" else "convert"
+    return "keep" if account["program_type"] != "exporter" else "convert"
+
+
+def _statement(
+    account: dict[Any, Any], own: Any, first_day: date, last_day: date, calendar: Calendar
+) -> Statement | None:
+    counted = own[own["status"].isin(("accepted", "under_review"))]
+    opening = int(counted[counted["posted_on"] < first_day]["amount_cents"].sum())
+    month = counted[(counted["posted_on"] >= first_day) & (counted["posted_on"] <= last_day)]
+    if month.empty and opening == 0:
+        return None
+    lines, balance = [], opening
+    for number, row in enumerate(month.sort_values(["kind", "posted_on", "transaction_id"]).to_dict("records"), 1):
+        balance += row["amount_cents"]
+        section = SECTIONS.get(row["kind"], "due" if _or_none(row["due_on"]) is None else "other")
+        lines.append(
+            StatementLine(
+                line_no=number,
+                section="under_review" if row["status"] == "under_review" else section,
+                transaction_id=row["transaction_id"],
+                revision=1,
+                version=1,
+                kind=row["kind"],
+                transaction_number=_or_none(row["transaction_number"]),
+                activity_on=row["activity_on"].isoformat(),
+                posted_on=row["posted_on"].isoformat(),
+                due_on=None if _or_none(row["due_on"]) is None else row["due_on"].isoformat(),
+                status=row["status"],
+                arrival="on_time",
+                broker_bn9=_or_none(row["broker_bn9"]),
+                **{name: row[name] for name in COMPONENTS},
+                amount_cents=row["amount_cents"],
+                posted_amount_cents=row["amount_cents"],
+                running_balance_cents=balance,
+            )
+        )
+    lines.sort(key=lambda line: line.section)
+    debits = sum(line.amount_cents for line in lines if line.amount_cents > 0)
+    head = StatementHead(
+        bn15=account["bn15"],
+        period=str(LAST),
+        version=1,
+        period_start=first_day.isoformat(),
+        period_end=last_day.isoformat(),
+        issued_on=calendar.issued_on(LAST).isoformat(),
+        due_on=calendar.due_on(LAST).isoformat(),
+        language=account["language"],
+        opening_cents=opening,
+        debits_cents=debits,
+        credits_cents=opening + debits - balance,
+        closing_cents=balance,
+        under_review_cents=0,
+        total_payable_cents=max(balance, 0),
+        line_count=len(lines),
+        legal_name=account["legal_name"],
+        operating_name=None,
+        program_type=account["program_type"],
+        account_status=account["status"],
+        closed_on=None,
+        **dict.fromkeys(AGEING, 0),
+        calculated_interest_cents=None,
+        missing_rate_quarter=None,
+    )
+    return Statement(head, tuple(lines))
+
+
+def _or_none(value: Any) -> Any:
+    """What pandas gives, with None for NaN and NaT, the values that differ from themselves."""
+    return None if value is None or value != value else value
+
+
+def _weasyprint() -> Any:
+    weasyprint = importlib.import_module("weasyprint")
+    fonts = importlib.import_module("weasyprint.text.fonts").FontConfiguration()
+
+    def to_pdf(page: bytes) -> bytes:
+        document = weasyprint.HTML(string=page.decode())
+        pdf: bytes = document.write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
+        return pdf
+
+    return to_pdf

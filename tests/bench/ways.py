@@ -1,0 +1,44 @@
+"""Ways for the tests: functions of a module, because each is run in a process of its own."""
+
+from bench.measure import Clock
+from bench.world import World
+
+
+def two(world: World, clock: Clock) -> dict[str, int]:
+    """Comes to two."""
+    with clock:
+        pass
+    return {"found": 2}
+
+
+def three(world: World, clock: Clock) -> dict[str, int]:
+    """Comes to three."""
+    with clock:
+        pass
+    return {"found": 3}
+
+
+def nothing_to_compare(world: World, clock: Clock) -> None:
+    """Makes something that nobody else makes."""
+    with clock:
+        pass
+
+
+def large(world: World, clock: Clock) -> None:
+    """Fills two hundred megabytes."""
+    with clock:
+        held = bytearray(b"x") * 200_000_000
+    assert held
+
+
+def a_tenth(world: World, clock: Clock) -> None:
+    """Does a tenth of the work."""
+    with clock:
+        sum(range(100_000))
+    clock.extrapolate(10, "a tenth of the accounts")
+    clock.seconds = 0.5
+
+
+def broken(world: World, clock: Clock) -> None:
+    """Ends before its answer."""
+    raise SystemExit(3)
