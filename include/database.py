@@ -248,10 +248,6 @@ def _explain_postgresql(error: Any, name: str, engine: Engine) -> CarmError | No
         return Unavailable(f"{name} is locked by another session: let it finish, then try again; nothing was changed")
     if state == "57014":
         return Unavailable(f"{name} ended the query: it took longer than its server allows, or somebody stopped it")
-    if state == "22021":
-        return DataError(
-            f"{name} has text that is not UTF-8: write it anew as UTF-8, or give the database its encoding"
-        )
     if state == "25006":
         return Unavailable(f"{name} is read-only: connect to the primary server")
     if state == "42501":

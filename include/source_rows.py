@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 FETCH_ROWS = 1_000
 """Rows that a driver makes Python texts of at once: few enough to stay in the processor's cache."""
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 32_768
 CHUNK_BYTES = 32 * 1024 * 1024
 """A chunk, which becomes a row group, ends with the row that reaches one of the two; a few are in memory at a time."""
 PROGRESS_ROWS = 1_000_000

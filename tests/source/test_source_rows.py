@@ -106,7 +106,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- The same texts ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 3, 65_536])
+@pytest.mark.parametrize("chunk_rows", [1, 3, 32_768])
 def test_every_text_arrives_as_it_stands(
     engine: Engine, chunk_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
