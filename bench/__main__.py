@@ -13,12 +13,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import airflow_step, apply_step, decision_step, lines_step, page_step, pdf_step
+from bench import (
+    airflow_step,
+    apply_step,
+    decision_step,
+    extract_step,
+    lines_step,
+    page_step,
+    pdf_step,
+)
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
 from bench.world import make_world
 
 STAGES = {
+    "extract": extract_step.measure,
     "decisions": decision_step.measure,
     "apply": apply_step.measure,
     "lines": lines_step.measure,

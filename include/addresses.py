@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from include import engine
 from include.carm.period import Period
-from include.extract import read_texts, source_snapshot
 from include.feeds import ACCOUNTS, SUBSCRIBERS, Feed
+from include.source_rows import read_texts, source_snapshot
 
 if TYPE_CHECKING:
     from include.workspace import Workspace

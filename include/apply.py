@@ -22,11 +22,11 @@ from include.carm.errors import DataError, Refused
 from include.carm.period import Period
 from include.change_file import change_file_sha256, publish_change_file
 from include.database import write_transaction
-from include.extract import source_snapshot
 from include.journal import applied_changes, count_outcomes, journal_sha256, write_journal
 from include.moved_accounts import find_moved
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.plan import LIVE_FOR_GOOD, hash_plan
+from include.source_rows import source_snapshot
 from include.source_schema import TABLES
 
 if TYPE_CHECKING:

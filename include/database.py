@@ -246,6 +246,8 @@ def _explain_postgresql(error: Any, name: str, engine: Engine) -> CarmError | No
         return Unavailable(f"{name} has no free connection: try again later")
     if state in ("55P03", "40001", "40P01"):
         return Unavailable(f"{name} is locked by another session: let it finish, then try again; nothing was changed")
+    if state == "57014":
+        return Unavailable(f"{name} ended the query: it took longer than its server allows, or somebody stopped it")
     if state == "25006":
         return Unavailable(f"{name} is read-only: connect to the primary server")
     if state == "42501":

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -33,11 +31,28 @@ from include import engine
 from include.carm.calendar import ONE_DAY
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
-from include.database import read_snapshot
-from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
+from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
 from include.month_locks import require_unlocked
-from include.source_schema import canonical_bn15
+from include.source_rows import (
+    Columns,
+    RawFile,
+    present_columns,
+    require_columns,
+    select_texts,
+    snapshot_columns,
+    source_snapshot,
+)
+from include.source_totals import (
+    UNDATED,
+    Totals,
+    add_total,
+    before_calendar,
+    count_by_day,
+    posted_period,
+    posting_days,
+    readable_day,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -46,13 +61,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FETCH_ROWS = 20_000
 KEYS_A_QUERY = 500
-UNDATED = "undated"
-EXPORT_KIND = "EXPORT"
-"""Control totals go by kind; export declarations have one only."""
-
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})( 00:00:00(\.0+)?)?")
 
 
 @dataclass(frozen=True)
@@ -82,44 +91,6 @@ class ExtractPlan:
         return cls(**json.loads((folder / "plan.json").read_text(encoding="utf-8")))
 
 
-def readable_day(text: str | None) -> date | None:
-    """The day that a source text means, or None; the twin of the same rule in ``stage_*.sql``."""
-    match = _DAY.fullmatch(text or "")
-    try:
-        return date.fromisoformat(match[1]) if match else None
-    except ValueError:
-        return None
-
-
-def posted_period(ws: Workspace, day: date | None) -> str:
-    """The statement month of a posting day, as control totals name it; ``undated`` where there is none."""
-    if day is None:
-        return UNDATED
-    first = ws.calendar.cycles[0].first_period
-    return str(ws.calendar.period_of(day)) if day >= ws.calendar.start(first) else before_calendar(ws)
-
-
-def before_calendar(ws: Workspace) -> str:
-    """The name under which postings older than the calendar's first month are counted."""
-    return f"before {ws.calendar.cycles[0].first_period}"
-
-
-def last_complete_period(ws: Workspace) -> Period:
-    """The last month whose last day has been reached by the newest posting of any ledger feed.
-
-    Raises ``DataError`` when the source has no posting at all, or none that completes a month.
-    """
-    days = _posting_days(ws)
-    if not days:
-        raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
-    # The newest month that holds postings itself: a single date far ahead is a slip, not a calendar.
-    for day in reversed(days):
-        period = ws.calendar.period_of(day)
-        if ws.calendar.end(period) <= days[-1]:
-            return period
-    return ws.calendar.period_of(days[0]).previous()
-
-
 def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Read what the month needs into ``work/``; returns counts only.
 
@@ -143,7 +114,7 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 
     counts: dict[str, int] = {}
     with source_snapshot(ws) as connection:
-        present = _present_columns(connection)
+        present = present_columns(connection)
         for feed in SNAPSHOT_FEEDS:
             counts[feed.name] = _extract_snapshot(connection, feed, present.get(feed.name), folder)
         if not plan.snapshots_only:
@@ -159,30 +130,6 @@ def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "moved": {name: months for name, months in plan.moved.items() if months},
         "rows": counts,
     }
-
-
-@contextmanager
-def source_snapshot(ws: Workspace) -> Iterator[Connection]:
-    """One consistent view of the source, in which a day reads as ISO text whatever the database."""
-    with read_snapshot(ws.source) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SET LOCAL datestyle = 'ISO, YMD'"))
-        yield connection
-
-
-def read_texts(connection: Connection, feed: Feed, wanted: Collection[str], *, bn15: str | None = None) -> pa.Table:
-    """All rows of a snapshot feed, or those of one account, as the texts that ``stage_*.sql`` reads, in memory.
-
-    Only the columns ``wanted`` are asked for; the others are NULL. Raises ``DataError`` as :func:`extract_month` does.
-    """
-    present = _required_columns(feed, _present_columns(connection).get(feed.name))
-    schema = _raw_schema(feed)
-    if not present:
-        return schema.empty_table()
-    query = _select_texts(feed, [name for name in present if name in wanted])
-    if bn15 is not None:
-        query = query.where(canonical_bn15(sa.column("bn15")) == bn15)
-    return pa.Table.from_batches(_batches(_stream(connection, query), schema, "snapshot"), schema)
 
 
 def extracted_periods(lake: Lake) -> list[Period]:
@@ -218,139 +165,13 @@ def _plan(ws: Workspace, lake: Lake, period: Period) -> ExtractPlan | None:
     return ExtractPlan(str(period), [str(p) for p in batch], None, str(first.previous()), state)
 
 
-def _present_columns(connection: Connection) -> dict[str, list[str]]:
-    inspector = sa.inspect(connection)
-    tables = set(inspector.get_table_names()) | set(inspector.get_view_names())
-    return {
-        feed.name: [column["name"] for column in inspector.get_columns(feed.name)]
-        for feed in (*LEDGER_FEEDS, *SNAPSHOT_FEEDS)
-        if feed.name in tables
-    }
-
-
-def _require_columns(feed: Feed, present: list[str] | None) -> None:
-    if present is None:
-        raise DataError(f"the source has no table {feed.name}: load it first (carm load FOLDER) or create it empty")
-    missing = [column for column in feed.columns if column not in present and column not in feed.optional]
-    if missing:
-        raise DataError(f"the source table {feed.name} lacks the column {missing[0]}: see docs for the columns")
-
-
-def _required_columns(feed: Feed, present: list[str] | None) -> list[str]:
-    """The columns of a snapshot feed, none where its table is absent: only the accounts must be there."""
-    if present is not None or feed is ACCOUNTS:
-        _require_columns(feed, present)
-    return present or []
-
-
-def _select_texts(feed: Feed, present: Collection[str]) -> sa.Select[Any]:
-    # Everything is read as text: what the source holds must reach validation as it stands, dirty or not.
-    texts: list[sa.ColumnElement[Any]] = [
-        sa.cast(sa.column(name), sa.Text).label(name) for name in feed.columns if name in present
-    ]
-    return sa.select(*texts).select_from(sa.table(feed.name))
-
-
-def _raw_schema(feed: Feed) -> pa.Schema:
-    texts = [pa.field(name, pa.string()) for name in feed.columns]
-    return pa.schema([pa.field("row_no", pa.int64()), pa.field("fetched_by", pa.string()), *texts])
-
-
-def _batches(
-    result: sa.CursorResult[Any], schema: pa.Schema, fetched_by: str, first_row: int = 0
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a query as texts, numbered from ``first_row``; a column that was not asked for is NULL."""
-    names = list(result.keys())
-    for rows in result.partitions(FETCH_ROWS):
-        columns = {
-            "row_no": pa.array(range(first_row, first_row + len(rows)), pa.int64()),
-            "fetched_by": pa.array([fetched_by] * len(rows), pa.string()),
-        }
-        for name, texts in zip(names, zip(*rows, strict=True), strict=True):
-            columns[name] = pa.array(texts, pa.string())
-        absent = pa.nulls(len(rows), pa.string())
-        yield pa.record_batch([columns.get(name, absent) for name in schema.names], schema=schema)
-        first_row += len(rows)
-
-
-class _RawFile:
-    """One raw Parquet file of a feed, written as rows arrive."""
-
-    def __init__(self, folder: Path, feed: Feed, number: int = 1, first_row: int = 0) -> None:
-        self.schema, self.rows = _raw_schema(feed), first_row
-        self.path = folder / f"{feed.name}-{number}.parquet"
-        self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
-
-    def add(self, result: sa.CursorResult[Any], fetched_by: str) -> None:
-        for batch in _batches(result, self.schema, fetched_by, self.rows):
-            self.writer.write_batch(batch)
-            self.rows += batch.num_rows
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-def _stream(connection: Connection, query: sa.Select[Any]) -> sa.CursorResult[Any]:
-    return connection.execution_options(stream_results=True, max_row_buffer=FETCH_ROWS).execute(query)
-
-
-def _extract_snapshot(connection: Connection, feed: Feed, present: list[str] | None, folder: Path) -> int:
-    raw = _RawFile(folder, feed)
-    columns = _required_columns(feed, present)
-    if columns:
-        raw.add(_stream(connection, _select_texts(feed, columns)), "snapshot")
-    raw.close()
+def _extract_snapshot(connection: Connection, feed: Feed, present: Columns | None, folder: Path) -> int:
+    columns = snapshot_columns(feed, present)
+    with RawFile(folder, feed) as raw:
+        if columns:
+            raw.add(connection, select_texts(connection, feed, columns), "snapshot")
     log.info("%s: %d rows read", feed.name, raw.rows)
     return raw.rows
-
-
-def _distinct_days(feed: LedgerFeed) -> sa.Select[Any]:
-    day: sa.ColumnElement[Any] = sa.cast(sa.column(feed.posted), sa.Text)
-    return sa.select(day).select_from(sa.table(feed.name)).distinct()
-
-
-def readable_amount(connection: Connection, feed: LedgerFeed) -> sa.ColumnElement[Any]:
-    """The amount of a source row in cents where staging can read it, else 0."""
-    amount: sa.ColumnElement[Any] = sa.column(feed.amount)
-    if connection.dialect.name == "sqlite":
-        # SQLite keeps what it is given: only what reads as a whole number counts, as in staging.
-        whole = sa.cast(amount, sa.Integer)
-        amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
-    # Beyond this an amount is unreadable to `whole_number` too: a sum of such amounts fits no integer.
-    return sa.case((amount.between(-engine.LARGEST_NUMBER, engine.LARGEST_NUMBER), amount), else_=0)
-
-
-def _source_totals(connection: Connection, feed: LedgerFeed) -> Iterator[tuple[str | None, str, str, int, int]]:
-    """Rows of ``(posting day as text, kind, status, count, sum in cents)`` over the whole table."""
-    kind = sa.column("kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
-    amount = readable_amount(connection, feed)
-    day = sa.cast(sa.column(feed.posted), sa.Text)
-    status: sa.ColumnElement[Any] = sa.column("status")
-    query = (
-        sa.select(day, kind, status, sa.func.count(), sa.func.coalesce(sa.func.sum(amount), 0))
-        .select_from(sa.table(feed.name))
-        .group_by(*([day, sa.column("kind"), status] if "kind" in feed.columns else [day, status]))
-    )
-    for text, kind_value, status_value, rows, total in connection.execute(query):
-        yield text, kind_value or "", status_value or "", int(rows), int(total)
-
-
-def source_totals(ws: Workspace, period: Period) -> dict[str, dict[tuple[str, str, str], tuple[int, int]]]:
-    """Count and sum of all source rows up to the period's end, by feed, then posting month, kind and status."""
-    last_day = ws.calendar.end(period)
-    found: dict[str, dict[tuple[str, str, str], tuple[int, int]]] = {}
-    with read_snapshot(ws.source) as connection:
-        for feed in LEDGER_FEEDS:
-            totals: dict[tuple[str, str, str], tuple[int, int]] = {}
-            if sa.inspect(connection).has_table(feed.name):
-                for text, kind, status, rows, cents in _source_totals(connection, feed):
-                    day = readable_day(text)
-                    if day is None or day <= last_day:
-                        key = (posted_period(ws, day), kind, status)
-                        before = totals.get(key, (0, 0))
-                        totals[key] = (before[0] + rows, before[1] + cents)
-            found[feed.name] = totals
-    return found
 
 
 def _extract_ledger(
@@ -358,7 +179,7 @@ def _extract_ledger(
     lake: Lake,
     connection: Connection,
     feed: LedgerFeed,
-    present: list[str] | None,
+    present: Columns | None,
     plan: ExtractPlan,
     folder: Path,
 ) -> int:
@@ -367,72 +188,93 @@ def _extract_ledger(
         plan.feed_states[feed.name] = "not_received" if expected else "not_expected"
         plan.first_days[feed.name] = None
         _write_totals(folder, feed, {})
-        _RawFile(folder, feed).close()
-        log.info("%s: no such table, so its months are %s", feed.name, plan.feed_states[feed.name])
+        with RawFile(folder, feed):
+            log.info("%s: no such table, so its months are %s", feed.name, plan.feed_states[feed.name])
         return 0
-    _require_columns(feed, present)
-    assert present is not None
-    period = Period.parse(plan.period)
-    last_day = ws.calendar.end(period)
-
-    totals: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
-    first_day, newest, unreadable = None, None, set()
-    for text, kind, status, rows, total in _source_totals(connection, feed):
-        day = readable_day(text)
-        if day is None:
-            unreadable.add(text)
-        else:
-            first_day = min(first_day or day, day)
-            newest = max(newest or day, day)
-            if day > last_day:
-                continue
-        counted = totals[(posted_period(ws, day), kind, status)]
-        counted[0] += rows
-        counted[1] += total
-    plan.feed_states[feed.name] = "received" if totals or newest else "empty"
-    plan.first_days[feed.name] = first_day.isoformat() if first_day else None
+    columns = require_columns(feed, present)
+    totals, undated = _count_source(ws, connection, feed, columns, plan)
     _write_totals(folder, feed, totals)
 
-    moved = _moved_periods(lake, feed, plan, totals)
-    raw = _RawFile(folder, feed)
-    query = _select_texts(feed, present)
-    posted: sa.ColumnElement[Any] = sa.column(feed.posted)
-    key: sa.ColumnElement[Any] = sa.cast(sa.column(feed.key), sa.Text)
-    undated = [text for text in unreadable if text is not None]
-    # SQLite sorts text by its characters, so an unreadable date may lie inside a range and be read there as well.
-    raw.add(_stream(connection, query.where(posted.is_(None))), "undated")
-    for chunk in _chunks(undated, KEYS_A_QUERY):
-        raw.add(_stream(connection, query.where(sa.cast(posted, sa.Text).in_(chunk))), "undated")
-    raw.add(_stream(connection, query.where(sa.column(feed.key).is_(None))), "keys")
     asked = set(open_quarantine_keys(ws, lake, feed, plan.prior))
-    for chunk in _chunks(asked, KEYS_A_QUERY):
-        raw.add(_stream(connection, query.where(key.in_(chunk))), "keys")
-    raw.close()
+    with RawFile(folder, feed) as raw:
+        for query, fetched_by in _select_doubtful(connection, feed, columns, undated, asked):
+            raw.add(connection, query, fetched_by)
 
+    moved = _moved_periods(lake, feed, plan, totals)
     moved = sorted({*moved, *_months_of_missing_quarantine(ws, lake, feed, plan, raw)})
     plan.moved[feed.name] = moved
     if moved:
         log.info("%s: %s moved since extracted, compared row by row", feed.name, ", ".join(moved))
-    ranged = _RawFile(folder, feed, number=2, first_row=raw.rows)
-    for start, end in _ranges(ws, plan, moved):
-        # Half-open, because SQLite may hold a day as the text of an instant, which sorts after its day.
-        condition = posted < _bind(connection, end + ONE_DAY)
-        if start is not None:
-            condition = sa.and_(posted >= _bind(connection, start), condition)
-        ranged.add(_stream(connection, query.where(condition)), "range")
-        log.info("%s: %d rows read up to %s", feed.name, ranged.rows, end)
-    ranged.close()
+    with RawFile(folder, feed, number=2, first_row=raw.rows) as ranged:
+        for start, end in _ranges(ws, plan, moved):
+            ranged.add(connection, select_posted(connection, feed, columns, start, end), "range")
+            log.info("%s: %d rows read up to %s", feed.name, ranged.rows, end)
 
-    again = _RawFile(folder, feed, number=3, first_row=ranged.rows)
-    for chunk in _chunks(_keys_to_look_for(ws, lake, feed, plan, [raw, ranged]) - asked, KEYS_A_QUERY):
-        again.add(_stream(connection, query.where(key.in_(chunk))), "keys")
-    again.close()
+    elsewhere = _keys_to_look_for(ws, lake, feed, plan, [raw, ranged]) - asked
+    with RawFile(folder, feed, number=3, first_row=ranged.rows) as again:
+        for query in _select_keys(connection, feed, columns, elsewhere):
+            again.add(connection, query, "keys")
     return again.rows
+
+
+def _count_source(
+    ws: Workspace, connection: Connection, feed: LedgerFeed, columns: Columns, plan: ExtractPlan
+) -> tuple[Totals, list[str]]:
+    """The totals of the source up to the period's end, and the texts that are no day; notes the feed's state."""
+    last_day = ws.calendar.end(Period.parse(plan.period))
+    totals: Totals = defaultdict(lambda: (0, 0))
+    days: set[date] = set()
+    undated: set[str] = set()
+    for text, kind, status, rows, cents in count_by_day(connection, feed, columns):
+        day = readable_day(text)
+        if day is not None:
+            days.add(day)
+        elif text is not None:
+            undated.add(text)
+        if day is None or day <= last_day:
+            add_total(totals, (posted_period(ws, day), kind, status), rows, cents)
+    plan.feed_states[feed.name] = "received" if totals or days else "empty"
+    plan.first_days[feed.name] = min(days).isoformat() if days else None
+    return totals, sorted(undated)
+
+
+def _select_doubtful(
+    connection: Connection, feed: LedgerFeed, columns: Columns, undated: list[str], quarantined: set[str]
+) -> Iterator[tuple[sa.Select[Any], str]]:
+    """The rows without a readable date or key, and those whose key stands in quarantine; each with why it is read."""
+    query = select_texts(connection, feed, columns)
+    posted: sa.ColumnElement[Any] = sa.column(feed.posted)
+    # SQLite sorts text by its characters, so an unreadable date may lie inside a range and be read there as well.
+    yield query.where(posted.is_(None)), "undated"
+    for chunk in _chunks(undated, KEYS_A_QUERY):
+        yield query.where(sa.cast(posted, sa.Text).in_(chunk)), "undated"
+    yield query.where(sa.column(feed.key).is_(None)), "keys"
+    for keyed in _select_keys(connection, feed, columns, quarantined):
+        yield keyed, "keys"
+
+
+def _select_keys(
+    connection: Connection, feed: LedgerFeed, columns: Columns, keys: set[str]
+) -> Iterator[sa.Select[Any]]:
+    """All rows with one of the keys, some keys at a time."""
+    key: sa.ColumnElement[Any] = sa.cast(sa.column(feed.key), sa.Text)
+    for chunk in _chunks(keys, KEYS_A_QUERY):
+        yield select_texts(connection, feed, columns).where(key.in_(chunk))
+
+
+def select_posted(
+    connection: Connection, feed: LedgerFeed, columns: Columns, start: date | None, end: date
+) -> sa.Select[Any]:
+    """The rows posted from ``start`` (None: from ever) to ``end``, both days included, as texts."""
+    posted: sa.ColumnElement[Any] = sa.column(feed.posted)
+    # Half-open, because SQLite may hold a day as the text of an instant, which sorts after its day.
+    query = select_texts(connection, feed, columns).where(posted < _bind(connection, end + ONE_DAY))
+    return query if start is None else query.where(posted >= _bind(connection, start))
 
 
 def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
     """Refuse a month that the source cannot speak of, before anything is laid out for it."""
-    days = _posting_days(ws)
+    days = posting_days(ws)
     if not days:
         raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
     first_day, newest = min(days), max(days)
@@ -456,18 +298,6 @@ def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
                     f"the source has nothing posted in {between}, after {known[-1]}, the last month that was "
                     f"extracted: load it first, or run a month before it"
                 )
-
-
-def _posting_days(ws: Workspace) -> list[date]:
-    """The days on which anything was posted, of all ledger feeds."""
-    days: set[date] = set()
-    with source_snapshot(ws) as connection:
-        present = _present_columns(connection)
-        for feed in LEDGER_FEEDS:
-            if feed.posted in present.get(feed.name, []):
-                found = (readable_day(text) for (text,) in connection.execute(_distinct_days(feed)))
-                days |= {day for day in found if day is not None}
-    return sorted(days)
 
 
 def _bind(connection: Connection, day: date) -> date | str:
@@ -500,10 +330,10 @@ def _ranges(ws: Workspace, plan: ExtractPlan, moved: list[str]) -> list[tuple[da
     return joined
 
 
-def _write_totals(folder: Path, feed: LedgerFeed, totals: dict[tuple[str, str, str], list[int]]) -> None:
+def _write_totals(folder: Path, feed: LedgerFeed, totals: Totals) -> None:
     rows = [
-        {"posted_period": p, "kind": k, "status": s, "row_count": count, "sum_cents": total}
-        for (p, k, s), (count, total) in sorted(totals.items())
+        {"posted_period": p, "kind": k, "status": s, "row_count": count, "sum_cents": cents}
+        for (p, k, s), (count, cents) in sorted(totals.items())
     ]
     schema = pa.schema(
         [
@@ -517,9 +347,7 @@ def _write_totals(folder: Path, feed: LedgerFeed, totals: dict[tuple[str, str, s
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{feed.name}-totals.parquet")
 
 
-def _moved_periods(
-    lake: Lake, feed: LedgerFeed, plan: ExtractPlan, totals: dict[tuple[str, str, str], list[int]]
-) -> list[str]:
+def _moved_periods(lake: Lake, feed: LedgerFeed, plan: ExtractPlan, totals: Totals) -> list[str]:
     """Posting months before the batch whose source totals are not those that the lake knows."""
     if plan.prior is None:
         return []
@@ -557,7 +385,7 @@ def open_quarantine_relations(lake: Lake, up_to: str) -> dict[str, list[Path]]:
 
 
 def _months_of_missing_quarantine(
-    ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raw: _RawFile
+    ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raw: RawFile
 ) -> set[str]:
     """Posting months of quarantined rows that their keys no longer lead to: they may stand there under another."""
     if plan.prior is None:
@@ -581,7 +409,7 @@ def _months_of_missing_quarantine(
     return {posted_period(ws, day) for day in days} - set(plan.batch)
 
 
-def _keys_to_look_for(ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raws: list[_RawFile]) -> set[str]:
+def _keys_to_look_for(ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raws: list[RawFile]) -> set[str]:
     """Keys whose rows may stand where nobody has looked: gone from a moved month, or read here and published there."""
     if plan.prior is None:
         return set()

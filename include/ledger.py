@@ -27,10 +27,11 @@ from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.database import write_transaction
 from include.datasets import schema_of
-from include.extract import UNDATED, ExtractPlan, before_calendar, open_quarantine_relations
+from include.extract import ExtractPlan, open_quarantine_relations
 from include.feeds import LEDGER_FEEDS, LedgerFeed
 from include.lake import Lake, Seal, state_digest, write_parquet
 from include.operations_schema import COVERAGE, FEED_COVERAGE
+from include.source_totals import UNDATED, before_calendar
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:

@@ -18,17 +18,19 @@ import sqlalchemy as sa
 from sqlalchemy import func, or_, select
 
 from include import engine
-from include.extract import EXPORT_KIND, FETCH_ROWS, readable_amount
 from include.feeds import ACCOUNTS, LEDGER_FEEDS, LedgerFeed
 from include.ledger import register_standing_items
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS, HOLDS
 from include.source_schema import TABLES, canonical_bn15
+from include.source_totals import EXPORT_KIND, readable_amount
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from sqlalchemy.engine import Connection, Row
 
     from include.workspace import Workspace
+
+FETCH_ROWS = 20_000
 
 _SOURCE_ROWS = pa.schema(
     [

@@ -12,8 +12,8 @@ from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.datasets import schema_of
-from include.extract import read_texts, source_snapshot
 from include.feeds import ACCOUNTS
+from include.source_rows import read_texts, source_snapshot
 
 if TYPE_CHECKING:
     from include.workspace import Workspace

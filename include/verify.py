@@ -16,12 +16,12 @@ from include.carm.errors import DataError
 from include.carm.period import Period
 from include.change_file import change_file_path
 from include.database import read_snapshot
-from include.extract import source_totals
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
 from include.lake import Lake, Seal, sha256_of
 from include.ledger import count_image, published_files, register_published
 from include.month import newest_issued
 from include.notices import count_true_notices
+from include.source_totals import source_totals
 from include.statement_reader import count_true_documents
 from include.statement_versions import count_true_reissues
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records

@@ -29,7 +29,7 @@ def prepare_databases(workspace: Workspace, folder: str, progress: Progress) -> 
     else:
         _fill_if_empty(workspace, progress)
 
-    from include.extract import last_complete_period
+    from include.source_totals import last_complete_period
 
     _prepared_file(workspace.data).write_text(
         json.dumps({"last_complete_period": str(last_complete_period(workspace))})

@@ -81,7 +81,8 @@ def test_identical_copies_have_one_address_and_differing_ones_none(fill: Fill) -
 def test_more_accounts_than_are_fetched_at_once_all_have_their_address(
     fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.extract.FETCH_ROWS", 2)
+    monkeypatch.setattr("include.source_rows.FETCH_ROWS", 2)
+    monkeypatch.setattr("include.source_rows.CHUNK_ROWS", 2)
     numbers = [f"000000018RM{number:04d}" for number in range(1, 6)]
     ws = fill("accounts", *(account(number) for number in numbers))
     assert {(number, date(2015, 1, 1), f"{number.lower()}@example.org") for number in numbers} == addresses(ws)
