@@ -12,12 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import apply_step, decision_step, lines_step, page_step, pdf_step
+from bench import apply_step, decision_step, lines_step, page_step, pdf_step, validate_step
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
 from bench.world import make_world
 
 STAGES = {
+    "validate": validate_step.measure,
     "decisions": decision_step.measure,
     "apply": apply_step.measure,
     "lines": lines_step.measure,

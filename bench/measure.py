@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
@@ -216,9 +217,18 @@ def _run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
 def _work(run: Callable[[World, Clock], Answer], world: World, pipe: Connection) -> None:
     clock = Clock()
     answer = run(world, clock)
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    pipe.send((clock.whole_seconds, own_peak, clock.note, answer))
+    pipe.send((clock.whole_seconds, _own_peak(), clock.note, answer))
     pipe.close()
+
+
+def _own_peak() -> int:
+    """The most bytes that this process had in memory at once."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # A process inherits what getrusage says from its parent's size at the fork: only this line is its own.
+        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _memory_of(process: psutil.Process) -> int:
