@@ -104,7 +104,7 @@ class Judge:
         from great_expectations.validator.metrics_calculator import MetricsCalculator
 
         self._suite = suite
-        # Its cache would answer a question about the second batch with what it found in the first.
+        # Its cache would keep what was found out about the rows of the last batch.
         self._engine = PandasExecutionEngine(caching=False)
         self._calculator = MetricsCalculator(self._engine, show_progress_bars=False)
         self._questions = _prepare(json.dumps(suite.document), as_of)
