@@ -1,4 +1,4 @@
-"""Validating a month's transactions: the first gate over the staged file, beside Great Expectations as it is documented.
+"""Validating a month's transactions: the first gate, beside Great Expectations as its documentation shows it.
 
 The file is staged once, by the statement that stages it in a month. In one row of 20,000 the kind is unknown, in as
 many the account is, the amount is not the sum of its components, or the due date is absurd: so both find the same
@@ -11,7 +11,6 @@ default: SUMMARY, which counts the rows that fail and names twenty. Ours names a
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -135,12 +134,11 @@ def judge_by_the_book(world: World, clock: Clock) -> Answer:
         outcome: Any = batch.validate(suite, expectation_parameters={"as_of": f"{as_of}T00:00:00"})
     if any(answer.exception_info.get("raised_exception", True) for answer in outcome.results):
         raise AssertionError("a rule was not evaluated")
-    counts = {
+    return {
         answer.expectation_config.meta["name"]: answer.result["unexpected_count"]
         for answer in outcome.results
         if not answer.success and answer.expectation_config.severity != "info"
     }
-    return counts
 
 
 def read_frame_only(world: World, clock: Clock) -> Answer:
@@ -160,9 +158,7 @@ def _read_suite() -> dict[str, Any]:
 
 
 def _read_frame(world: World, document: dict[str, Any]) -> Any:
-    (columns,) = (
-        item["kwargs"]["column_set"] for item in document["expectations"] if "column_set" in item["kwargs"]
-    )
+    (columns,) = (item["kwargs"]["column_set"] for item in document["expectations"] if "column_set" in item["kwargs"])
     frame = pq.read_table(staged_file(world), columns=columns).to_pandas(date_as_object=False)
     days = ("activity_on", "posted_on", "due_on")
     return frame.astype(dict.fromkeys(days, "datetime64[ns]"))

@@ -22,7 +22,6 @@ from great_expectations.expectations.metrics.map_metric_provider import (
     multicolumn_condition_partial,
 )
 
-
 _TENS = 10 ** np.arange(9, dtype=np.int64)[::-1]
 # By Luhn every second digit, from the last but one on, counts twice, and the sum of the digits of that.
 _COUNTS_ONCE = np.arange(10)
