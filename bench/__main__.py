@@ -21,6 +21,7 @@ from bench import (
     lines_step,
     page_step,
     pdf_step,
+    validate_step,
 )
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
@@ -28,6 +29,7 @@ from bench.world import make_world
 
 STAGES = {
     "extract": extract_step.measure,
+    "validate": validate_step.measure,
     "decisions": decision_step.measure,
     "apply": apply_step.measure,
     "lines": lines_step.measure,

@@ -38,6 +38,7 @@ from include.ledger import (
     seal_batch,
 )
 from include.quality.gate import GateResult, check
+from include.quality.suites import load_suite
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     rmtree(folder)
     rmtree(staging)
     return result
+
+
+def judged_batches(feed: Feed, staged: Path) -> Iterator[pa.RecordBatch]:
+    """The staged rows of a feed in batches for the gate, with no column that its suite does not ask for."""
+    file = pq.ParquetFile(staged)
+    expected = load_suite(feed.name).header.kwargs["column_set"]
+    names = [name for name in file.schema_arrow.names if name in expected]
+    yield from file.iter_batches(JUDGED_ROWS, columns=names)
 
 
 def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
@@ -177,7 +186,7 @@ class _Gate:
             (WEBINARS, {}),
         ):
             staged = self._stage(feed, parameters)
-            invalid = self._judge(feed, pq.ParquetFile(staged).iter_batches(JUDGED_ROWS), staged)
+            invalid = self._judge(feed, judged_batches(feed, staged), staged)
             judged[feed.name] = (staged, invalid)
             self._set_apart(feed, staged, invalid)
         staged, invalid = judged["accounts"]
@@ -245,7 +254,7 @@ class _Gate:
         engine.register(self.con, "fetched_ranges", fetched_ranges(self.ws, self.plan, feed))
         engine.register(self.con, "transaction_kinds", transaction_kinds_relation())
         staged = self._stage(feed, {"last_day": self.as_of})
-        batches: Iterator[pa.RecordBatch] = pq.ParquetFile(staged).iter_batches(JUDGED_ROWS)
+        batches = judged_batches(feed, staged)
         if feed is TRANSACTIONS:
             batches = self._with_reversals(lake=self.ws.lake(), staged=staged, batches=batches)
         return staged, self._judge(feed, batches, staged)

@@ -102,7 +102,6 @@ def check_by(
 
 def _tally(suite: Suite, batches: Iterable[pa.RecordBatch], as_of: datetime.date) -> tuple[list[Tally], list[str], int]:
     """The tally of each rule, the columns that are missing, and the rows judged (none where a column is missing)."""
-    from include.quality.frames import to_frame
     from include.quality.judge import Judge
 
     judge = Judge(suite, as_of)
@@ -123,12 +122,7 @@ def _tally(suite: Suite, batches: Iterable[pa.RecordBatch], as_of: datetime.date
             )
         if batch.num_rows == 0:
             continue
-        frame = to_frame(batch, suite.columns)
-        verdicts = judge.judge(frame)
-        # Great Expectations keeps the frame in cycles until the collector comes by; emptied, it holds nothing.
-        for column in list(frame.columns):
-            del frame[column]
-        for tally, verdict in zip(tallies, verdicts, strict=True):
+        for tally, verdict in zip(tallies, judge.judge(batch), strict=True):
             tally.failed_rows += len(verdict.row_numbers)
             if tally.rule.is_quarantining and len(verdict.row_numbers):
                 tally.row_numbers.append(pa.array(verdict.row_numbers))

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.carm.errors import DataError
-from include.quality.frames import to_frame
+from include.quality.frames import to_frame, to_row_numbers
 
 
 def _column(values: pa.Array) -> pd.Series:
-    batch = pa.RecordBatch.from_pydict({"row_no": pa.array(range(len(values)), pa.int64()), "x": values})
-    return to_frame(batch, ["row_no", "x"])["x"]
+    return to_frame(pa.RecordBatch.from_pydict({"x": values}), ["x"])["x"]
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
@@ -87,4 +86,4 @@ def test_a_number_that_does_not_fit_is_refused_without_being_quoted() -> None:
 def test_a_row_without_a_number_is_refused() -> None:
     batch = pa.RecordBatch.from_pydict({"row_no": pa.array([0, None], pa.int64())})
     with pytest.raises(DataError, match="has no row_no"):
-        to_frame(batch, ["row_no"])
+        to_row_numbers(batch)

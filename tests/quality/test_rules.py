@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from include.quality.frames import to_frame
 from include.quality.judge import Judge
 from include.quality.suites import DATASETS, load_suite
 from tests.quality.staged import AS_OF, GOOD, batch, day, expected_columns
@@ -396,9 +395,9 @@ def _find(dataset: str) -> list[set[str]]:
     """The rules that failed, for each case of the dataset in turn."""
     if dataset not in _FOUND:
         suite = load_suite(dataset)
-        frame = to_frame(batch(dataset, *(changes for changes, _ in CASES[dataset])), suite.columns)
+        rows = batch(dataset, *(changes for changes, _ in CASES[dataset]))
         found: list[set[str]] = [set() for _ in CASES[dataset]]
-        for verdict in Judge(suite, AS_OF).judge(frame):
+        for verdict in Judge(suite, AS_OF).judge(rows):
             for row_no in verdict.row_numbers:
                 found[row_no].add(verdict.rule.name)
         _FOUND[dataset] = found

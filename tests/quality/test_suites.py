@@ -12,7 +12,6 @@ from include.carm.errors import UsageError
 from include.carm.settings_file import CONFIG_FOLDER
 from include.quality import suites
 from include.quality.catalogue import CATALOGUE, render_catalogue
-from include.quality.frames import to_frame
 from include.quality.judge import Judge
 from include.quality.suites import DATASETS, REASONS, Suite, load_suite, read_suite
 from tests.quality.staged import AS_OF, batch
@@ -95,7 +94,7 @@ def test_a_conversion_passes_exactly_where_the_rule_table_has_an_arrow() -> None
         for case in tried
     ]
     suite = load_suite("account_decisions")
-    verdicts = Judge(suite, AS_OF).judge(to_frame(batch("account_decisions", *rows), suite.columns))
+    verdicts = Judge(suite, AS_OF).judge(batch("account_decisions", *rows))
     refused = {int(row_no) for verdict in verdicts for row_no in verdict.row_numbers}
     assert arrows == {case for row_no, case in enumerate(tried) if row_no not in refused}
 
@@ -154,5 +153,5 @@ def test_a_suite_without_a_rule_notices_less() -> None:
     document = copy.deepcopy(load_suite("subscribers").document)
     document["expectations"].remove(_first(document, "email_is_present"))
     weaker: Suite = read_suite(document)
-    rows = to_frame(batch("subscribers", {"email": None}), weaker.columns)
+    rows = batch("subscribers", {"email": None})
     assert [v for v in Judge(weaker, AS_OF).judge(rows) if len(v.row_numbers)] == []
