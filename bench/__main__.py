@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import apply_step, decision_step, lines_step, page_step, pdf_step, transform_step
+from bench import apply_step, decision_step, growth_step, lines_step, page_step, pdf_step, transform_step
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
 from bench.world import make_world
@@ -22,6 +22,7 @@ STAGES = {
     "apply": apply_step.measure,
     "lines": lines_step.measure,
     "transforms": transform_step.measure,
+    "growth": growth_step.measure,
     "html": page_step.measure,
     "pdf": pdf_step.measure,
 }

@@ -105,6 +105,74 @@ def register_published(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Pa
     engine.create_view(con, "published_items", items_statement(feed))
 
 
+def find_concerned(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path]) -> list[Path]:
+    """Those of ``files`` that hold a row of an item in the relation ``asked``, or one posted in a range of ``moved``.
+
+    A month's keys are compared with those of all months before it: nothing else of history is read. Leaves the
+    relation ``concerned``, the items found.
+    """
+    engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW published_keys AS SELECT {feed.key} AS item_id, {feed.posted} AS posted_on, "  # noqa: S608
+        f"period AS placed_in FROM published_{feed.name}"
+    )
+    engine.create_table(con, "concerned", "select_concerned_items")
+    found = con.sql("SELECT DISTINCT placed_in FROM concerned").fetchall()
+    labels = {f"period={label}" for (label,) in found}
+    return [path for path in files if path.parent.name in labels]
+
+
+def _register_concerned(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path]) -> None:
+    """Make ``published_<feed>`` and ``published_items`` readable: what was published of the items that a run concerns.
+
+    Reads ``staged``, ``moved`` and ``open_quarantine``. Every statement of the run asks for these items alone, and each
+    asks again; so they are looked for once, and what is found is kept.
+    """
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW asked AS SELECT item_id FROM staged "
+        "UNION ALL SELECT regexp_replace(row_key, '#[^#]*$', '') FROM open_quarantine WHERE replaces_published"
+    )
+    register_published(con, feed, find_concerned(con, feed, files))
+    name = f"published_{feed.name}"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE concerned_{feed.name} AS SELECT {name}.* FROM {name} "  # noqa: S608
+        f"SEMI JOIN concerned ON {name}.{feed.key} = concerned.item_id"
+    )
+    con.execute(f"DROP VIEW IF EXISTS {name}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM concerned_{feed.name}")  # noqa: S608
+
+
+def _files_posted_in(feed: LedgerFeed, files: Iterable[Path], months: Iterable[tuple[str, date, date]]) -> list[Path]:
+    """Those of ``files`` that may hold a row posted in one of ``months``, as the files' own statistics say."""
+    bounds = [(start, end) for _, start, end in months]
+    return [path for path in files if _may_hold(pq.read_metadata(path), feed.posted, bounds)]
+
+
+def _may_hold(metadata: pq.FileMetaData, column: str, bounds: list[tuple[date, date]]) -> bool:
+    number = metadata.schema.names.index(column)
+    for group in range(metadata.num_row_groups):
+        found = metadata.row_group(group).column(number).statistics
+        if found is None or not found.has_min_max:
+            return True
+        if any(found.min <= end and start <= found.max for start, end in bounds):
+            return True
+    return False
+
+
+def _register_standing(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path], counted: list[Path]) -> None:
+    """Make ``standing_items`` readable over the rows of ``counted``; ``files`` are all that may say more of them.
+
+    Reads ``open_quarantine``.
+    """
+    engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE published_again AS SELECT {feed.key} AS item_id, revision, version "  # noqa: S608
+        f"FROM published_{feed.name} WHERE version > 1 AND arrival NOT IN ('moved', 'restored')"
+    )
+    register_published(con, feed, counted)
+    engine.create_view(con, "standing_items", "select_standing_items")
+
+
 def register_periods(con: DuckDBPyConnection, ws: Workspace, batch: Batch) -> None:
     """Make ``periods`` (the batch) and ``calendar_months`` (every posting month up to it) readable."""
     first, last = Period.parse(batch.labels[0]), Period.parse(batch.labels[-1])
@@ -158,7 +226,6 @@ def publish_feed(
     ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
     Raises ``DataError`` when a limit of the policy is passed, before anything is written.
     """
-    register_published(con, feed, published_files(lake, feed, batch.prior))
     register_periods(con, ws, batch)
     relations: dict[str, engine.Relation] = {"staged": [staged], "invalid_rows": invalid_rows, "moved": moved}
     for name, relation in relations.items():
@@ -172,6 +239,7 @@ def publish_feed(
     quarantine_files = _quarantine_files(lake, batch)
     engine.create_table(con, "open_before", "select_open_quarantine", quarantine_files, dataset)
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_before")
+    _register_concerned(con, feed, published_files(lake, feed, batch.prior))
     entering = engine.run_table(con, "derive_quarantine", None, {**dataset, **placing})
     released = engine.run_table(con, "derive_quarantine_released", None, dataset)
     engine.create_table(con, "events", "derive_ledger_events", None, placing)
@@ -327,15 +395,15 @@ def publish_control_totals(
             for seal in seals
             if seal.dataset in (feed.name, f"baseline_{feed.name}")
         ]
-        register_published(con, feed, [*published_files(lake, feed, batch.prior), *new])
+        files = [*published_files(lake, feed, batch.prior), *new]
         quarantine = _quarantine_now(lake, batch, seals)
         engine.create_table(con, "open_now", "select_open_quarantine", quarantine, {"dataset": feed.name})
         con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-        engine.create_view(con, "standing_items", "select_standing_items")
         months = posting_months(ws, Period.parse(batch.period))
         if not batch.has_baseline:
             wanted = {*batch.labels, *plan.moved.get(feed.name, []), *touched[feed.name]}
             months = [row for row in months if row[0] in wanted]
+        _register_standing(con, feed, files, _files_posted_in(feed, files, months))
         months.append((UNDATED, date.max, date.min))
         counted = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
         named = counted.append_column("dataset", pa.array([feed.name] * counted.num_rows, pa.string()))
@@ -384,11 +452,11 @@ def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[s
 
 def register_standing_items(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
     """Make ``standing_items`` readable: every source row of a feed that the lake knew at ``up_to``, as it knew it."""
-    register_published(con, feed, published_files(lake, feed, up_to))
+    files = published_files(lake, feed, up_to)
     relations: dict[str, engine.Relation] = dict(open_quarantine_relations(lake, up_to))
     engine.create_table(con, "open_now", "select_open_quarantine", relations, {"dataset": feed.name})
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-    engine.create_view(con, "standing_items", "select_standing_items")
+    _register_standing(con, feed, files, files)
 
 
 def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:
