@@ -43,7 +43,6 @@ SAMPLED_ACCOUNTS = 1_000_000
 RESULTS = ("decisions", "balances", "lines")
 IMPORTS = ("B3", "CAD", "RS", "LVS", "B2")
 COUNTED = ("accepted", "under_review")
-SECTIONS = ("due", "other", "late", "under_review", "payments_credits", "offsets_disbursements", "interest", "penalties")
 PRINTED = (
     *("bn15", "transaction_id", "revision", "kind", "transaction_number", "activity_on", "posted_on", "due_on"),
     *("status", "broker_bn9", *COMPONENTS, "amount_cents"),
@@ -308,7 +307,7 @@ def recompute_by_duckdb(files: Mapping[str, list[Path]], folder: Path, clock: Cl
 
 
 def postgresql(url: str, world: World, clock: Clock) -> Answer:
-    """The same statements on the rows' own PostgreSQL, into tables without a log; its indexes serve the month's rows."""
+    """The same statements on the world's PostgreSQL, into unlogged tables; its indexes serve the month's rows."""
     import psycopg
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
@@ -325,9 +324,9 @@ def postgresql(url: str, world: World, clock: Clock) -> Answer:
                 connection.execute(f"CREATE UNLOGGED TABLE {name} AS {in_dialect(statement)}")
         for name, path in files.items():
             texts = folder / f"{name}.csv"
-            with connection.cursor() as cursor, texts.open("wb") as file:
-                with cursor.copy(f"COPY {name} TO STDOUT (FORMAT csv, HEADER)") as copy:
-                    file.writelines(copy)
+            statement = f"COPY {name} TO STDOUT (FORMAT csv, HEADER)"
+            with connection.cursor() as cursor, texts.open("wb") as file, cursor.copy(statement) as copy:
+                file.writelines(copy)
             pq.write_table(csv.read_csv(texts), path)
             connection.execute(f"DROP TABLE {name}")
         connection.execute("DROP TABLE totals")
