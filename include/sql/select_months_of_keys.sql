@@ -6,8 +6,12 @@
 -- Rerun: same inputs give the same rows in the same order.
 --
 -- Two keys may have one number: then a month is looked at in vain, and nothing is missed.
+WITH numbers AS (
+    SELECT key_hash(asked.item_id) AS key_hash
+    FROM asked
+)
+
 SELECT DISTINCT key_numbers.period
 FROM key_numbers
-SEMI JOIN (SELECT key_hash(asked.item_id) AS key_hash FROM asked) AS numbers
-    ON key_numbers.key_hash = numbers.key_hash
+SEMI JOIN numbers ON key_numbers.key_hash = numbers.key_hash
 ORDER BY key_numbers.period
