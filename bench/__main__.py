@@ -18,9 +18,11 @@ from bench import (
     apply_step,
     decision_step,
     extract_step,
+    growth_step,
     lines_step,
     page_step,
     pdf_step,
+    transform_step,
     validate_step,
 )
 from bench.measure import PROFILES, Stage
@@ -30,9 +32,11 @@ from bench.world import make_world
 STAGES = {
     "extract": extract_step.measure,
     "validate": validate_step.measure,
+    "transforms": transform_step.measure,
     "decisions": decision_step.measure,
     "apply": apply_step.measure,
     "lines": lines_step.measure,
+    "growth": growth_step.measure,
     "html": page_step.measure,
     "pdf": pdf_step.measure,
     "month": airflow_step.measure,

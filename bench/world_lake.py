@@ -30,6 +30,7 @@ from include.datasets import COMPONENTS, schema_of
 from include.extract import EXPORT_KIND
 from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
+from include.ledger import keys_dataset, publish_keys
 from include.open_items import carry_forward
 from include.operations import migrate
 from include.operations_schema import FEED_COVERAGE
@@ -47,18 +48,18 @@ _TEXTS = """
 _PUBLISHED = "'source' AS origin, 'on_time' AS arrival, FALSE AS is_late"
 
 ROWS = {
-    TRANSACTIONS.name: f"""
+    TRANSACTIONS.name: """
 SELECT
-    rows.* EXCLUDE (bn15), 1 AS version, bn15, account_key(bn15) AS account_key, {_PUBLISHED}, TRUE AS is_counted,
+    rows.* EXCLUDE (bn15), 1 AS version, bn15, account_key(bn15) AS account_key, {published}, TRUE AS is_counted,
     amount_cents AS effect_cents,
     CASE WHEN status = 'under_review' THEN amount_cents ELSE 0 END AS under_review_effect_cents,
     CASE WHEN status = 'under_review' THEN 1 ELSE 0 END AS under_review_items_effect,
-    md5(CAST(to_json(list_value({_TEXTS})) AS VARCHAR)) AS row_hash
+    md5(CAST(to_json(list_value({texts})) AS VARCHAR)) AS row_hash
 FROM rows ORDER BY account_key, posted_on, transaction_id
 """,
-    EXPORT_DECLARATIONS.name: f"""
+    EXPORT_DECLARATIONS.name: """
 SELECT
-    rows.* EXCLUDE (bn15), 1 AS version, bn15, account_key(bn15) AS account_key, {_PUBLISHED}, TRUE AS is_counted,
+    rows.* EXCLUDE (bn15), 1 AS version, bn15, account_key(bn15) AS account_key, {published}, TRUE AS is_counted,
     value_cents AS effect_cents, 0 AS under_review_effect_cents, 0 AS under_review_items_effect,
     md5(CAST(to_json(list_value(
         declaration_id, CAST(revision AS VARCHAR), bn15, CAST(exported_on AS VARCHAR), CAST(reported_on AS VARCHAR),
@@ -149,7 +150,8 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 def _publish_before(lake: Lake, label: Period) -> list[Seal]:
     """The baseline, under which nothing lies, and what a first run seals beside it."""
-    datasets = (*(f"baseline_{feed.name}" for feed in LEDGER_FEEDS), *SHARED)
+    before = [f"baseline_{feed.name}" for feed in LEDGER_FEEDS]
+    datasets = (*before, *map(keys_dataset, before), *SHARED)
     return [lake.publish(dataset, label, schema_of(dataset).empty_table()) for dataset in datasets]
 
 
@@ -161,8 +163,9 @@ def _publish_month(
     for feed in LEDGER_FEEDS:
         con.execute("DROP VIEW IF EXISTS rows")
         con.read_parquet(str(world.rows(feed, month))).create_view("rows")
-        rows = con.sql(ROWS[feed.name]).to_arrow_reader(engine.BATCH_ROWS)
+        rows = con.sql(ROWS[feed.name].format(texts=_TEXTS, published=_PUBLISHED)).to_arrow_reader(engine.BATCH_ROWS)
         seals.append(lake.publish(feed.name, month, rows))
+        seals.append(publish_keys(lake, con, feed, feed.name, str(month)))
         counted = con.execute(f"SELECT {TOTALS[feed.name]} FROM rows GROUP BY kind, status").fetchall()  # noqa: S608
         named = [(feed.name, str(month), kind, status, rows, rows, cents) for kind, status, rows, cents in counted]
         columns = list(zip(*named, strict=True)) or [()] * len(schema_of("control_totals"))
@@ -227,7 +230,8 @@ def _linked(world: World, period: Period, folder: Path, source_url: str | None, 
     months = Period.range(min(ws.calendar.window(known.next())[0], world.months[0]), period)
     seals += _publish_before(lake, months[0].previous())
     empty = [month for month in months if month < world.months[0]]
-    datasets = (*(feed.name for feed in LEDGER_FEEDS), *SHARED, "control_totals", "activity", "open_items")
+    ledger = [feed.name for feed in LEDGER_FEEDS]
+    datasets = (*ledger, *map(keys_dataset, ledger), *SHARED, "control_totals", "activity", "open_items")
     seals += [lake.publish(name, month, schema_of(name).empty_table()) for name in datasets for month in empty]
     seals.append(lake.publish("baseline", months[0].previous(), schema_of("baseline").empty_table()))
     carried = [seal for seal in seals if (seal.dataset, seal.period) == ("open_items", str(known))]

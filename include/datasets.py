@@ -97,6 +97,16 @@ SCHEMAS: dict[str, pa.Schema] = {
     # The ledger rows posted before the first extracted month: the ground on which `baseline` stands.
     "baseline_transactions": _TRANSACTIONS,
     "baseline_export_declarations": _EXPORT_DECLARATIONS,
+    # The keys of the rows above as numbers, for the question whether a key was published before.
+    **dict.fromkeys(
+        (
+            "transactions_keys",
+            "export_declarations_keys",
+            "baseline_transactions_keys",
+            "baseline_export_declarations_keys",
+        ),
+        _schema(key_hash=_int),
+    ),
     "accounts": _schema(
         bn15=_text,
         account_key=_int,

@@ -413,16 +413,18 @@ def _keys_to_look_for(ws: Workspace, lake: Lake, feed: LedgerFeed, plan: Extract
     """Keys whose rows may stand where nobody has looked: gone from a moved month, or read here and published there."""
     if plan.prior is None:
         return set()
-    from include.ledger import published_files, register_published
+    from include.ledger import concerned_files, register_published
 
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        register_published(con, feed, published_files(lake, feed, plan.prior))
         tables = [pq.read_table(raw.path, columns=[feed.key, "revision"]) for raw in raws]
         engine.register(con, "raw_keys", pa.concat_tables(tables).rename_columns(["item_id", "revision"]))
+        engine.register(con, "asked", pa.concat_tables(tables).select([feed.key]).rename_columns(["item_id"]))
+        engine.register(con, "moved", moved_ranges(ws, plan, feed))
+        has_moved = bool(plan.moved[feed.name])
+        register_published(con, feed, concerned_files(con, lake, feed, plan.prior, has_moved=has_moved))
         engine.register(con, "fetched_ranges", fetched_ranges(ws, plan, feed))
         found = engine.run_table(con, "select_keys_read_elsewhere").column("item_id").to_pylist()
-        if plan.moved[feed.name]:
-            engine.register(con, "moved", moved_ranges(ws, plan, feed))
+        if has_moved:
             found += engine.run_table(con, "select_missing_keys").column("item_id").to_pylist()
     return set(found)
 

@@ -52,11 +52,12 @@ def calculate_interest(ws: Workspace, con: DuckDBPyConnection, period: Period, r
 
 
 def _calculate(pieces: pa.RecordBatchReader, rates: InterestRates) -> Iterator[tuple[Any, ...]]:
-    for debt, own in groupby(_tuples(pieces), key=itemgetter(*_DEBT)):
-        bn15, account_key, item_id, amount_cents, sima_cents, due_on = debt
+    for _, own in groupby(_tuples(pieces), key=_DEBT):
+        rows = list(own)
+        bn15, account_key, item_id, amount_cents, sima_cents, due_on, *_ = rows[0]
         # A share of the whole debt: which of its cents a payment took, no rule says.
-        sima_share = Decimal(sima_cents) / amount_cents if 0 < sima_cents <= amount_cents else Decimal(0)
-        parts = [Piece(part_cents, sima_share, due_on, first_on, last_on) for *_, first_on, last_on, part_cents in own]
+        sima_share = Decimal(sima_cents) / amount_cents if 0 < sima_cents <= amount_cents else _NONE
+        parts = [Piece(part_cents, sima_share, due_on, first_on, last_on) for *_, first_on, last_on, part_cents in rows]
         first_on, last_on = min(part.first for part in parts), max(part.last for part in parts)
         overdue_cents = sum(part.cents for part in parts)
         cents, missing = None, None
@@ -67,8 +68,9 @@ def _calculate(pieces: pa.RecordBatchReader, rates: InterestRates) -> Iterator[t
         yield bn15, account_key, item_id, overdue_cents, due_on, first_on, last_on, cents, missing
 
 
-_DEBT = range(6)
-"""The columns of a piece that tell of its debt."""
+_DEBT = itemgetter(1, 2)
+"""What tells the debt of a piece: account and item."""
+_NONE = Decimal(0)
 
 
 def _tuples(rows: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:

@@ -9,10 +9,12 @@ touched again.
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +108,127 @@ def register_published(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Pa
     engine.create_view(con, "published_items", items_statement(feed))
 
 
+def keys_dataset(dataset: str) -> str:
+    """The dataset that holds the keys of a ledger dataset as numbers."""
+    return f"{dataset}_keys"
+
+
+def publish_keys(lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, dataset: str, label: str) -> Seal:
+    """Publish the keys of a partition that was just written."""
+    file = lake.path(dataset, label)
+    rows = con.read_parquet(str(file)).project(f"{feed.key} AS item_id")
+    rows.create_view("keyed", replace=True)
+    return lake.publish(keys_dataset(dataset), label, engine.run(con, "derive_keys"))
+
+
+def concerned_files(
+    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str | None, *, has_moved: bool
+) -> list[Path]:
+    """The files of a feed, published up to ``up_to``, with a row of an item in ``asked``, or posted in ``moved``.
+
+    A month's keys are held against those of all months before it as numbers, and nothing else of history is read. Where
+    a month of an older release has no numbers, or one moved since (``has_moved``), rows are looked at themselves.
+    Leaves the relation ``concerned``: the items, and the months in which a row of them was published.
+    """
+    months = [] if up_to is None else [month for month in _published_months(lake, feed) if month[1] <= up_to]
+    if not has_moved:
+        sealed = {(seal.dataset, seal.period) for seal in lake.seals()}
+        numbered = [month for month in months if (keys_dataset(month[0]), month[1]) in sealed]
+        numbers = [
+            path
+            for dataset in dict.fromkeys(dataset for dataset, _ in numbered)
+            for path in lake.files(
+                keys_dataset(dataset), [Period.parse(label) for name, label in numbered if name == dataset]
+            )
+        ]
+        engine.register(con, "key_numbers", numbers, like=keys_dataset(feed.name))
+        found = set(engine.run_table(con, "select_months_of_keys").column("period").to_pylist())
+        months = [month for month in months if month not in numbered or month[1] in found]
+    files = [path for dataset, label in months for path in lake.files(dataset, [Period.parse(label)])]
+    engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW published_keys AS SELECT {feed.key} AS item_id, {feed.posted} AS posted_on, "  # noqa: S608
+        f"period AS placed_in FROM published_{feed.name}"
+    )
+    engine.create_table(con, "concerned", "select_concerned_items")
+    labels = {f"period={label}" for (label,) in con.sql("SELECT DISTINCT placed_in FROM concerned").fetchall()}
+    return [path for path in files if path.parent.name in labels]
+
+
+def _published_months(lake: Lake, feed: LedgerFeed) -> list[tuple[str, str]]:
+    """Every dataset and month in which rows of a feed were published, the baseline's first."""
+    return [
+        (dataset, str(period)) for dataset in (f"baseline_{feed.name}", feed.name) for period in lake.periods(dataset)
+    ]
+
+
+def _register_concerned(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, batch: Batch, moved: pa.Table) -> None:
+    """Make ``published_<feed>`` and ``published_items`` readable: what was published of the items that a run concerns.
+
+    Reads ``staged``, ``moved`` and ``open_quarantine``. Every statement of the run asks for these items alone, and each
+    asks again; so they are looked for once, and what is found is kept.
+    """
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW asked AS SELECT item_id FROM staged "
+        "UNION ALL SELECT regexp_replace(row_key, '#[^#]*$', '') FROM open_quarantine WHERE replaces_published"
+    )
+    has_moved = moved.num_rows > 0
+    register_published(con, feed, concerned_files(con, lake, feed, batch.prior, has_moved=has_moved))
+    name = f"published_{feed.name}"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE concerned_{feed.name} AS SELECT {name}.* FROM {name} "  # noqa: S608
+        f"SEMI JOIN concerned ON {name}.{feed.key} = concerned.item_id"
+    )
+    con.execute(f"DROP VIEW IF EXISTS {name}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM concerned_{feed.name}")  # noqa: S608
+
+
+def _hinted_files(
+    lake: Lake, feed: LedgerFeed, up_to: str | None, may: Callable[[pq.FileMetaData], bool]
+) -> list[Path]:
+    """The files of a feed, published up to ``up_to``, whose statistics pass ``may``: they may hold what is asked for.
+
+    Only they are proved and read. Statistics are a hint and no proof: whoever asks holds what he finds against the
+    source's own counts.
+    """
+    found = []
+    for dataset, label in _published_months(lake, feed):
+        path = lake.path(dataset, label)
+        if up_to is not None and label <= up_to and (not path.exists() or may(pq.read_metadata(path))):
+            found += lake.files(dataset, [Period.parse(label)])
+    return found
+
+
+def _has_later_version(metadata: pq.FileMetaData) -> bool:
+    return _may_hold(metadata, "version", [(2, sys.maxsize)])
+
+
+def _may_hold(metadata: pq.FileMetaData, column: str, bounds: Sequence[tuple[Any, Any]]) -> bool:
+    """Whether a value of the column may lie between two bounds, both included."""
+    number = metadata.schema.names.index(column)
+    for group in range(metadata.num_row_groups):
+        found = metadata.row_group(group).column(number).statistics
+        if found is None or not found.has_min_max:
+            return True
+        if any(found.min <= end and start <= found.max for start, end in bounds):
+            return True
+    return False
+
+
+def _register_standing(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path], replacing: list[Path]) -> None:
+    """Make ``standing_items`` readable over the rows of ``files``; those of ``replacing`` may say more of them later.
+
+    Reads ``open_quarantine``.
+    """
+    engine.register(con, f"published_{feed.name}", replacing, like=feed.name)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE published_again AS SELECT {feed.key} AS item_id, revision, version "  # noqa: S608
+        f"FROM published_{feed.name} WHERE version > 1 AND arrival NOT IN ('moved', 'restored')"
+    )
+    register_published(con, feed, files)
+    engine.create_view(con, "standing_items", "select_standing_items")
+
+
 def register_periods(con: DuckDBPyConnection, ws: Workspace, batch: Batch) -> None:
     """Make ``periods`` (the batch) and ``calendar_months`` (every posting month up to it) readable."""
     first, last = Period.parse(batch.labels[0]), Period.parse(batch.labels[-1])
@@ -159,7 +282,6 @@ def publish_feed(
     ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
     Raises ``DataError`` when a limit of the policy is passed, before anything is written.
     """
-    register_published(con, feed, published_files(lake, feed, batch.prior))
     register_periods(con, ws, batch)
     relations: dict[str, engine.Relation] = {"staged": [staged], "invalid_rows": invalid_rows, "moved": moved}
     for name, relation in relations.items():
@@ -173,6 +295,7 @@ def publish_feed(
     quarantine_files = _quarantine_files(lake, batch)
     engine.create_table(con, "open_before", "select_open_quarantine", quarantine_files, dataset)
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_before")
+    _register_concerned(con, lake, feed, batch, moved)
     entering = engine.run_table(con, "derive_quarantine", None, {**dataset, **placing})
     released = engine.run_table(con, "derive_quarantine_released", None, dataset)
     engine.create_table(con, "events", "derive_ledger_events", None, placing)
@@ -190,6 +313,7 @@ def publish_feed(
         if label not in written:
             name = batch.dataset(feed, label)
             seals.append(lake.publish(name, label, schema_of(name).empty_table()))
+    seals += [publish_keys(lake, con, feed, batch.dataset(feed, label), label) for label in batch.all_labels]
     for label in batch.all_labels:
         extra.setdefault(label, [])
     _collect(extra, "quarantine", entering)
@@ -328,18 +452,20 @@ def publish_control_totals(
             for seal in seals
             if seal.dataset in (feed.name, f"baseline_{feed.name}")
         ]
-        register_published(con, feed, [*published_files(lake, feed, batch.prior), *new])
         quarantine = _quarantine_now(lake, batch, seals)
         engine.create_table(con, "open_now", "select_open_quarantine", quarantine, {"dataset": feed.name})
         con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-        engine.create_view(con, "standing_items", "select_standing_items")
         months = posting_months(ws, Period.parse(batch.period))
         if not batch.has_baseline:
             wanted = {*batch.labels, *plan.moved.get(feed.name, []), *touched[feed.name]}
             months = [row for row in months if row[0] in wanted]
+        bounds = [(start, end) for _, start, end in months]
+        counted = _hinted_files(lake, feed, batch.prior, partial(_may_hold, column=feed.posted, bounds=bounds))
+        replacing = _hinted_files(lake, feed, batch.prior, _has_later_version)
+        _register_standing(con, feed, [*counted, *new], [*replacing, *new])
         months.append((UNDATED, date.max, date.min))
-        counted = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
-        named = counted.append_column("dataset", pa.array([feed.name] * counted.num_rows, pa.string()))
+        totals = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
+        named = totals.append_column("dataset", pa.array([feed.name] * totals.num_rows, pa.string()))
         recounted.append(named.select(schema.names).cast(schema))
         carried.append(_totals_carried(lake, batch, feed, {row[0] for row in months}))
     now = pa.concat_tables([*recounted, *carried])
@@ -385,11 +511,11 @@ def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[s
 
 def register_standing_items(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
     """Make ``standing_items`` readable: every source row of a feed that the lake knew at ``up_to``, as it knew it."""
-    register_published(con, feed, published_files(lake, feed, up_to))
+    files = published_files(lake, feed, up_to)
     relations: dict[str, engine.Relation] = dict(open_quarantine_relations(lake, up_to))
     engine.create_table(con, "open_now", "select_open_quarantine", relations, {"dataset": feed.name})
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-    engine.create_view(con, "standing_items", "select_standing_items")
+    _register_standing(con, feed, files, files)
 
 
 def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:
@@ -554,7 +680,8 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
     for label in labels:
         own = _posted_by(ws, totals, labels, label, with_older=True)
         seals.append(lake.publish("control_totals", label, _sorted_totals(own)))
-    gone = [(f"baseline_{feed.name}", old_label) for feed in LEDGER_FEEDS] + [("baseline", old_label)]
+    before = [f"baseline_{feed.name}" for feed in LEDGER_FEEDS]
+    gone = [(dataset, old_label) for dataset in (*before, *map(keys_dataset, before), "baseline")]
     run_id = f"extended back to {first}"
     seal_batch(ws, lake, seals, run_id=run_id, expected_state=state, coverage=coverage, unseal=gone)
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from include.carm.settings_file import CONFIG_FOLDER, Settings
 
 _ONE_DAY = timedelta(days=1)
 # Significant digits of a growth factor: decades of days lose nothing that could reach a cent.
-_DIGITS = 40
+_EXACT = Context(prec=40)
+_CENT = Decimal(1)
 
 
 class RateMissing(Exception):
@@ -30,8 +31,7 @@ class RateMissing(Exception):
         self.quarter = quarter
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a debt with one fate: ``cents`` that bear interest from ``first`` to ``last``, both days included.
 
     ``due_on`` is the last day without interest, from which compounding counts; ``sima_share`` (0 to 1) is the part that
@@ -55,7 +55,7 @@ class InterestRates:
     holidays: tuple[tuple[date, date], ...]
     # A month asks for the same few days for very many debts.
     _growths: dict[date, dict[date, Decimal]] = field(default_factory=dict, repr=False, compare=False)
-    _factors: dict[tuple[date, date, date], tuple[Decimal, Decimal]] = field(
+    _factors: dict[tuple[date, date, date], tuple[Decimal, Decimal] | str] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -83,28 +83,43 @@ class InterestRates:
         quarter = f"{day.year}-Q{(day.month + 2) // 3}"
         if quarter not in self.prescribed:
             raise RateMissing(quarter)
-        return (self.prescribed[quarter] + self.margin) / (100 * self.day_count)
+        return _EXACT.divide(self.prescribed[quarter] + self.margin, Decimal(100 * self.day_count))
 
     def interest(self, pieces: Iterable[Piece]) -> int:
         """The interest of one posting in cents: of all its pieces together, rounded half up once.
 
         Raises :class:`RateMissing` where a day of a piece, or of the time since it was due, has no known rate.
         """
-        with localcontext(prec=_DIGITS):
-            exact = sum((piece.cents * self._factor(piece) for piece in pieces), Decimal(0))
-            return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+        exact = Decimal(0)
+        for piece in pieces:
+            exact = _EXACT.add(exact, _EXACT.multiply(piece.cents, self._factor(piece)))
+        return int(exact.quantize(_CENT, ROUND_HALF_UP, _EXACT))
 
     def _factor(self, piece: Piece) -> Decimal:
         if piece.last < piece.first:
             return Decimal(0)
         key = (piece.due_on, piece.first, piece.last)
-        if key not in self._factors:
-            growth = self._growth_since(piece.due_on, piece.last)
-            days = (piece.last - piece.first).days + 1
-            plain = sum((self.daily_rate(piece.first + timedelta(days=n)) for n in range(days)), Decimal(0))
-            self._factors[key] = growth[piece.last] - growth[piece.first - _ONE_DAY], plain
-        compounded, plain = self._factors[key]
-        return compounded + (plain - compounded) * piece.sima_share if piece.sima_share else compounded
+        found = self._factors.get(key)
+        if found is None:
+            found = self._factors[key] = self._factors_of(*key)
+        if isinstance(found, str):
+            raise RateMissing(found)
+        compounded, plain = found
+        if not piece.sima_share:
+            return compounded
+        simple = _EXACT.multiply(_EXACT.subtract(plain, compounded), piece.sima_share)
+        return _EXACT.add(compounded, simple)
+
+    def _factors_of(self, due_on: date, first: date, last: date) -> tuple[Decimal, Decimal] | str:
+        """What a dollar bears from ``first`` to ``last``, compounded and not; or the quarter whose rate is missing."""
+        try:
+            growth = self._growth_since(due_on, last)
+            plain = Decimal(0)
+            for number in range((last - first).days + 1):
+                plain = _EXACT.add(plain, self.daily_rate(first + timedelta(days=number)))
+            return _EXACT.subtract(growth[last], growth[first - _ONE_DAY]), plain
+        except RateMissing as error:
+            return error.quarter
 
     def _growth_since(self, due_on: date, last: date) -> dict[date, Decimal]:
         """What one dollar that was due on a day has become at the end of each day since, up to ``last`` at least."""
@@ -112,7 +127,7 @@ class InterestRates:
         day = max(growth)
         while day < last:
             before, day = day, day + _ONE_DAY
-            growth[day] = growth[before] * (1 + self.daily_rate(day))
+            growth[day] = _EXACT.multiply(growth[before], _EXACT.add(_CENT, self.daily_rate(day)))
         return growth
 
 

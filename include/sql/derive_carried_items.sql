@@ -3,7 +3,7 @@
 -- Reads: previous_open_items, baseline
 -- Writes: nothing, is the relation carried_items
 -- Parameters: $baseline_due_on (date), $baseline_placed_in (text)
--- Rerun: same inputs give the same rows in the same order.
+-- Rerun: same inputs give the same rows, in no order.
 --
 -- What was posted before the first extracted month is one item an account: nobody observed what it is made of, so no
 -- part of it is told apart, and it bears no calculated interest.
@@ -41,4 +41,3 @@ SELECT
     baseline.balance_cents AS remaining_cents
 FROM baseline
 WHERE baseline.balance_cents <> 0
-ORDER BY account_key, item_id

@@ -10,10 +10,17 @@ WITH read_rows AS (
     WHERE staged.transaction_number IS NOT NULL AND staged.kind IN ('PMT', 'NSF')
 ),
 
+-- Only these can be at fault, and they are few: else every payment would be looked for in all months before.
+reversing AS (
+    SELECT read_rows.transaction_number
+    FROM read_rows
+    WHERE read_rows.kind = 'NSF' OR read_rows.status IN ('cancelled', 'reversed')
+),
+
 published AS (
     SELECT published_transactions.*
     FROM published_transactions
-    SEMI JOIN read_rows ON published_transactions.transaction_number = read_rows.transaction_number
+    SEMI JOIN reversing ON published_transactions.transaction_number = reversing.transaction_number
     WHERE published_transactions.kind IN ('PMT', 'NSF') AND published_transactions.arrival NOT IN ('moved', 'restored')
 ),
 

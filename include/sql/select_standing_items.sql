@@ -1,6 +1,6 @@
 -- Purpose: The rows that the lake holds of a feed, each as its last publication has it, and those in quarantine.
 -- Grain: one row per source row that the lake knows.
--- Reads: published_items, open_quarantine
+-- Reads: published_items, published_again, open_quarantine
 -- Writes: nothing, is the relation standing_items
 -- Parameters: none
 -- Rerun: same inputs give the same rows, in no order.
@@ -13,12 +13,11 @@ WITH published AS (
 -- Few rows are ever published again: only their keys need a look at which publication is the last.
 republished AS (
     SELECT
-        published.item_id,
-        published.revision,
-        max(published.version) AS last_version
-    FROM published
-    WHERE published.version > 1
-    GROUP BY published.item_id, published.revision
+        published_again.item_id,
+        published_again.revision,
+        max(published_again.version) AS last_version
+    FROM published_again
+    GROUP BY published_again.item_id, published_again.revision
 ),
 
 shadowed AS (

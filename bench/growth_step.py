@@ -1,0 +1,106 @@
+"""How the steps of a month grow with history: the same steps for months 12, 24, 36 and 49 of the same world.
+
+Each month runs from a lake that knows the months before it, and reads a PostgreSQL that holds all rows of all months.
+The months differ a little in size; what follows from history is seen where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from bench.measure import Answer, Clock, Entry, Stage, Way, entry_of
+from bench.measure import _run_alone as run_alone
+from bench.world_lake import history, make_lake, run_of
+from include import engine
+from include.activity import publish_activity
+from include.decide import publish_decisions
+from include.extract import extract_month
+from include.feeds import TRANSACTIONS
+from include.statements import gather_month, publish_statement_lines
+from include.validate import validate_month
+
+if TYPE_CHECKING:
+    from bench.world import World
+    from include.carm.period import Period
+
+MONTHS = (12, 24, 36, 49)
+STEPS = ("extract", "validate", "activity", "decide", "gather", "statements")
+TARGET = 1.25
+"""What is promised: the last month takes at most so many times as long as the first; the decision has its own curve."""
+
+
+def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
+    """Run each of the months ``rounds`` times, in turns, each in a process of its own."""
+    make_lake(world, say)
+    numbers = [number for number in MONTHS if number <= len(world.months)]
+    seconds: dict[tuple[str, int], list[float]] = {(step, number): [] for step in STEPS for number in numbers}
+    peaks = dict.fromkeys(numbers, 0)
+    with world.postgres(say) as url:
+        for round_number in range(rounds):
+            for number in numbers:
+                name = f"month {number}"
+                way = Way(name, "ours", partial(run_month, url, number))
+                _, peak, _, found = run_alone(world, way)
+                assert found is not None
+                for step in STEPS:
+                    seconds[step, number].append(found[step])
+                peaks[number] = max(peaks[number], peak)
+                told = ", ".join(f"{step} {found[step]:.2f} s" for step in STEPS)
+                say(f"  round {round_number + 1}, {name}: {told}; {peak:,} MB")
+    return [
+        Stage(
+            f"growth: {step}, month {number}",
+            "postings",
+            postings_of(world, world.months[number - 1]),
+            (entry_of(f"{step} of month {number}", "ours", seconds[step, number], peak_mb=peaks[number]),),
+        )
+        for step in STEPS
+        for number in numbers
+    ]
+
+
+def run_month(url: str, number: int, world: World, clock: Clock) -> Answer:
+    """The steps of one month up to its statement lines; the answer is what each of them took, in seconds."""
+    period = world.months[number - 1]
+    ws = history(world, period.previous(), world.scratch(f"month-{number}"), source_url=url)
+    month, taken = run_of(period), dict.fromkeys(STEPS, 0.0)
+
+    @contextmanager
+    def timed(step: str) -> Iterator[None]:
+        start = perf_counter()
+        with clock:
+            yield
+        taken[step] += perf_counter() - start
+
+    with timed("extract"):
+        extract_month(ws, month)
+    with timed("validate"):
+        validate_month(ws, month)
+    with timed("activity"):
+        publish_activity(ws, month)
+    with timed("decide"):
+        publish_decisions(ws, month)
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con, timed("gather"):
+        gather_month(ws, con, ws.lake(), period)
+    with timed("statements"):
+        publish_statement_lines(ws, month)
+    return taken
+
+
+def postings_of(world: World, month: Period) -> int:
+    """The postings of a month."""
+    with duckdb.connect() as con:
+        return int(con.read_parquet(str(world.rows(TRANSACTIONS, month))).shape[0])
+
+
+def growth(stages: list[Stage], step: str) -> float:
+    """How many times as long the last month takes as the first, by the medians."""
+    found: list[Entry] = [stage.ours for stage in stages if stage.name.startswith(f"growth: {step},")]
+    return found[-1].seconds / found[0].seconds
