@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import apply_step, decision_step, lines_step, page_step, pdf_step
+from bench import apply_step, decision_step, documents_step, lines_step, page_step, pdf_step
 from bench.measure import PROFILES, Stage
 from bench.report import lines, machine, write_page, write_results
 from bench.world import make_world
@@ -21,6 +21,7 @@ STAGES = {
     "decisions": decision_step.measure,
     "apply": apply_step.measure,
     "lines": lines_step.measure,
+    "documents": documents_step.measure,
     "html": page_step.measure,
     "pdf": pdf_step.measure,
 }
