@@ -13,7 +13,11 @@ LOCALE_VERSION = "Babel 2.18.0, en_CA and fr_CA"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
-_CENTS = {"en": [f".{cents:02d}" for cents in range(100)], "fr": [f",{cents:02d}" for cents in range(100)]}
+_CENTS = [f"{cents:02d}" for cents in range(100)]
+_DOLLARS = [str(dollars) for dollars in range(1000)]
+_THOUSANDTHS = [f"{dollars:03d}" for dollars in range(1000)]
+# Between thousands, and before the cents.
+_MARKS = {"en": (",", "."), "fr": (NO_BREAK_SPACE, ",")}
 
 
 def format_money(cents: int, language: str) -> str:
@@ -28,11 +32,15 @@ def format_money(cents: int, language: str) -> str:
 
 def format_amount(cents: int, language: str) -> str:
     """The same without the currency, for columns whose heading names it: ``1,234.56``, a credit ``(123.45)``."""
-    dollars, rest = divmod(abs(index(cents)), 100)
-    grouped = f"{dollars:,}"
-    if language == "fr":
-        grouped = grouped.replace(",", NO_BREAK_SPACE)
-    elif language != "en":
+    if language not in _MARKS:
         raise ValueError(f"no amounts in language {language!r}: only en and fr")
-    amount = grouped + _CENTS[language][rest]
+    group, point = _MARKS[language]
+    dollars, rest = divmod(abs(index(cents)), 100)
+    # Nearly all amounts are below a million dollars, and looking parts up takes half as long as formatting them.
+    if dollars < 1000:
+        amount = f"{_DOLLARS[dollars]}{point}{_CENTS[rest]}"
+    elif dollars < 1_000_000:
+        amount = f"{_DOLLARS[dollars // 1000]}{group}{_THOUSANDTHS[dollars % 1000]}{point}{_CENTS[rest]}"
+    else:
+        amount = f"{dollars:,}".replace(",", group) + point + _CENTS[rest]
     return f"({amount})" if cents < 0 else amount
