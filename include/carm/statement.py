@@ -91,10 +91,11 @@ class StatementLine(NamedTuple):
     @property
     def components(self) -> tuple[int, ...]:
         """The amounts of :data:`COMPONENTS`, in that order."""
-        return cast(tuple[int, ...], self[FIRST_COMPONENT : FIRST_COMPONENT + len(COMPONENTS)])
+        return self[_COMPONENTS]  # type: ignore[return-value]
 
 
 FIRST_COMPONENT = StatementLine._fields.index(COMPONENTS[0])
+_COMPONENTS = slice(FIRST_COMPONENT, FIRST_COMPONENT + len(COMPONENTS))
 
 
 class StatementHead(NamedTuple):
