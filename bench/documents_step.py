@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import io
 import multiprocessing
 import os
@@ -125,13 +126,13 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     name = "HTML and CSV of a month's statements, two cores"
     found = [Stage(name, "statements", count, entries, targets, (Limit("peak_mb", CORES * 500),))]
     ways = [Way("Typst, one compiler a process", "ours", ours_as_pdf)]
-    if _has_weasyprint():
+    if _weasyprint() is not None:
         ways.append(Way(WEASYPRINT, "peer", plain_as_pdf))
     else:
         say("  left out: WeasyPrint needs Pango, which no package for Python brings")
     entries = contest(world, ways, rounds, say)
-    targets = (Target(WEASYPRINT, 1 / 12),) if len(ways) > 1 else ()
-    found.append(Stage("PDF of a month's statements, two cores", "statements", count, entries, targets))
+    beside = (Target(WEASYPRINT, 1 / 12),) if len(ways) > 1 else ()
+    found.append(Stage("PDF of a month's statements, two cores", "statements", count, entries, beside))
     rmtree(world.folder / "scratch", ignore_errors=True)
     return found
 
@@ -323,28 +324,40 @@ def _members(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def ours_as_pdf(world: World, clock: Clock) -> None:
     """The sample by Typst."""
-    _on_all_cores(clock, partial(_typeset, world), _parts_of_sample(world), _pdfs_in_use)
-    _extrapolate(world, clock)
+    _make_sample(world, clock, _typeset)
 
 
 def plain_as_pdf(world: World, clock: Clock) -> None:
     """The sample by WeasyPrint, from the page of a plain template."""
-    _on_all_cores(clock, partial(_print, world), _parts_of_sample(world), _printer_in_use)
-    _extrapolate(world, clock)
+    _make_sample(world, clock, _print)
 
 
-def _typeset(world: World, offsets: list[int]) -> None:
-    for statement in _sample(world, offsets):
+def _make_sample(world: World, clock: Clock, make: Callable[[list[Statement]], None]) -> None:
+    """Read a sample of the month, make each of it, and reckon what all would take."""
+    lake, count = _workspace(world).lake(), sum(shard["count"] for shard in _shards(world))
+    places = [count * number // PDF_SAMPLE for number in range(PDF_SAMPLE)]
+    sample = [next(read_objects(lake, LAST, place, 1)) for place in places]
+    # A few at a time, for one of them may be long.
+    parts = [sample[start : start + 4] for start in range(0, PDF_SAMPLE, 4)]
+    # What runs for the first time also loads fonts and code.
+    _on_all_cores(clock, make, parts, partial(make, [sample_statement(1, 8)]))
+    clock.extrapolate(count / PDF_SAMPLE, f"{PDF_SAMPLE} statements spread over the month")
+
+
+def _typeset(statements: list[Statement]) -> None:
+    for statement in statements:
         assert _pdfs().render(statement)
 
 
-def _print(world: World, offsets: list[int]) -> None:
-    import weasyprint
-
+def _print(statements: list[Statement]) -> None:
     pages, fonts = _plain_pages()
-    for statement in _sample(world, offsets):
-        page = weasyprint.HTML(string=pages.render(statement).decode())
-        assert page.write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
+    for statement in statements:
+        page = pages.render(statement).decode()
+        assert (
+            importlib.import_module("weasyprint")
+            .HTML(string=page)
+            .write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
+        )
 
 
 @cache
@@ -354,50 +367,17 @@ def _pdfs() -> StatementPdfs:
 
 @cache
 def _plain_pages() -> tuple[PlainPages, Any]:
-    from weasyprint.text.fonts import FontConfiguration
-
     contacts, _, disbursement = _given()
-    return PlainPages(contacts, disbursement), FontConfiguration()
+    fonts = importlib.import_module("weasyprint.text.fonts").FontConfiguration()
+    return PlainPages(contacts, disbursement), fonts
 
 
-def _pdfs_in_use() -> None:
-    """What runs for the first time also loads fonts."""
-    _pdfs().render(sample_statement(1, 8))
-
-
-def _printer_in_use() -> None:
-    import weasyprint
-
-    pages, fonts = _plain_pages()
-    page = pages.render(sample_statement(1, 8)).decode()
-    weasyprint.HTML(string=page).write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
-
-
-def _has_weasyprint() -> bool:
+def _weasyprint() -> Any:
+    """The module, or None where it cannot be loaded: it needs Pango, which no package for Python brings."""
     try:
-        import weasyprint  # noqa: F401
+        return importlib.import_module("weasyprint")
     except (ImportError, OSError):
-        return False
-    return True
-
-
-def _parts_of_sample(world: World) -> list[list[int]]:
-    """The places of the sample in the month's order, a part for each core."""
-    count = int(pq.read_metadata(_workspace(world).lake().path("statement_heads", LAST)).num_rows)
-    places = [count * number // PDF_SAMPLE for number in range(PDF_SAMPLE)]
-    return [places[core::CORES] for core in range(CORES)]
-
-
-def _sample(world: World, offsets: list[int]) -> Iterator[Statement]:
-    lake = _workspace(world).lake()
-    for offset in offsets:
-        yield from read_objects(lake, LAST, offset, 1)
-
-
-def _extrapolate(world: World, clock: Clock) -> None:
-    parts = _parts_of_sample(world)
-    sampled, count = sum(map(len, parts)), sum(shard["count"] for shard in _shards(world))
-    clock.extrapolate(count / sampled, f"{sampled} statements spread over the month")
+        return None
 
 
 # Processes

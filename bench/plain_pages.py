@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
-from include.carm.statement import COMPONENTS, FIRST_COMPONENT, Statement, StatementHead, StatementLine
+from include.carm.statement import COMPONENTS, Statement, StatementHead, StatementLine
 from include.statement_page import LANGUAGES, TEMPLATE_FOLDER, read_texts
 from include.transaction_kinds import kind_labels
 
@@ -171,7 +171,7 @@ class _Joined:
             page.append(f"<li>{t['do_credit']} {self._credit}</li>")
         if under_review:
             page.append(f"<li>{t['do_review'].format(under_review=under_review)}</li>")
-        if any([line.broker_bn9 for line in lines]):
+        if any(line.broker_bn9 for line in lines):
             page.append(f"<li>{t['do_broker']}</li>")
         page.append(f"<li>{t['do_next'].format(period_end=head.period_end)}</li>{self._end}")
         return "".join(page).encode()
@@ -191,7 +191,7 @@ class _Joined:
                 else self._reference_of + line.transaction_id
             )
             dated = f", {self._activity_of}{line.activity_on}" if line.activity_on != line.posted_on else ""
-            cents = line[FIRST_COMPONENT : FIRST_COMPONENT + len(COMPONENTS)]
+            cents = line.components
             parts = " · ".join(
                 [f"{name}{amount(part, language)}" for name, part in zip(self._components, cents, strict=True) if part]
             )

@@ -14,8 +14,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from include.carm.errors import DataError, Unavailable
 
@@ -53,7 +54,7 @@ def write_pack(path: Path, documents: Iterable[tuple[str, bytes | Iterable[bytes
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         opened = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
-        with os.fdopen(opened, "w+b", buffering=_BYTES_AT_ONCE) as file:
+        with cast(BufferedRandom, os.fdopen(opened, "w+b", buffering=_BYTES_AT_ONCE)) as file:
             count = _write_members(file, documents)
             file.flush()
             file.seek(0)

@@ -104,11 +104,7 @@ class StatementPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        self._frames = {
-            (language, has_choice): Frame(environment, language, has_language_choice=has_choice)
-            for language in LANGUAGES
-            for has_choice in (False, True)
-        }
+        self._frames = make_frames(environment)
         words = (StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES)
         self._bodies = {own.language: _Bodies(environment, own) for own in words}
 
@@ -122,8 +118,7 @@ class StatementPages:
     def stream(self, statement: Statement) -> Iterator[bytes]:
         """The same in parts, so that nobody has to hold the whole page of a statement with very many lines."""
         languages = statement.languages
-        frame = self._frames[languages[0], len(languages) > 1]
-        before, after = frame.around(document_title(statement), page_label(statement.head))
+        before, after = self._frames[languages].around(document_title(statement), page_label(statement.head))
         yield before
         for language in languages:
             pieces = self._bodies[language].stream(statement)
@@ -133,6 +128,14 @@ class StatementPages:
             for piece in pieces:
                 yield piece.encode()
         yield after
+
+
+def make_frames(environment: Environment) -> dict[tuple[str, ...], Frame]:
+    """What stands around the bodies of a page, by the languages of the document; the first is that of the page."""
+    return {
+        languages: Frame(environment, languages[0], has_language_choice=len(languages) > 1)
+        for languages in (*((language,) for language in LANGUAGES), LANGUAGES)
+    }
 
 
 class _Bodies:
@@ -150,10 +153,9 @@ class _Bodies:
         context = self._words.context(statement, streamed=True)
         sections, own = context["sections"], tuple(context.values())
         # What a list holds comes behind, so that each value has a position.
-        values = (*own, *context["reissue"], *context["ageing"], *[total for _, _, _, total, _ in sections])
+        values = harmless((*own, *context["reissue"], *context["ageing"], *[section[3] for section in sections]))
         key = (*map(bool, own), len(context["reissue"]), *[section[0] for section in sections])
         shapes = self._shapes.get(key) or self._learn(key, context)
-        values = harmless(values)
         for shape, section in zip(shapes, sections, strict=False):
             yield shape.fill(values)
             yield from self._rows(section[-1])

@@ -284,9 +284,7 @@ _TEXT_COLUMNS = tuple(
     for name in ("transaction_id", "kind", "transaction_number", "status", "broker_bn9")
 )
 # A line whose texts need neither quotes nor a guard. None is no number, so it would be found here and not printed.
-_PLAIN_CSV_ROW = "".join(
-    ",%d" if kind == "int" else ",%s" for kind in StatementLine.__annotations__.values()
-) + "\r\n"
+_PLAIN_CSV_ROW = "".join(",%d" if kind == "int" else ",%s" for kind in StatementLine.__annotations__.values()) + "\r\n"
 
 
 def guard_formula(cell: str | None) -> str | None:
@@ -323,12 +321,12 @@ def _csv_rows(account: tuple[str, str], lines: Sequence[StatementLine]) -> str:
         return _csv_text([(*account, *_guarded(line)) for line in lines])
     # A third of the time that the csv module takes.
     row = ",".join(account) + _PLAIN_CSV_ROW
-    return "".join(
-        [
-            row % (*line[:6], line[6] or "", *line[7:9], line[9] or "", *line[10:12], line[12] or "", *line[13:])
-            for line in lines
-        ]
-    )
+    return "".join([row % _without_none(line) for line in lines])
+
+
+def _without_none(line: StatementLine) -> tuple[object, ...]:
+    """The cells, with nothing in the three columns that may be NULL."""
+    return (*line[:6], line[6] or "", *line[7:9], line[9] or "", *line[10:12], line[12] or "", *line[13:])
 
 
 def _are_plain(account: tuple[str, str], lines: Sequence[StatementLine]) -> bool:
@@ -338,18 +336,18 @@ def _are_plain(account: tuple[str, str], lines: Sequence[StatementLine]) -> bool
     """
     cells = [
         *account,
-        *[line[2] for line in lines],
-        *{line[5] for line in lines},
-        *[line[6] for line in lines if line[6]],
-        *{line[10] for line in lines},
-        *{line[12] for line in lines if line[12]},
+        *[line.transaction_id for line in lines],
+        *{line.kind for line in lines},
+        *[line.transaction_number for line in lines if line.transaction_number],
+        *{line.status for line in lines},
+        *{line.broker_bn9 for line in lines if line.broker_bn9},
     ]
     texts = ";".join(cells)
     return ";-" not in texts and texts.replace(";", "").replace("-", "").replace("_", "").isalnum()
 
 
 def _guarded(line: StatementLine) -> list[object]:
-    cells = list(line)
+    cells: list[object] = list(line)
     for column in _TEXT_COLUMNS:
         cells[column] = guard_formula(cast(str | None, cells[column]))
     return cells
