@@ -17,6 +17,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import cache, partial
 from itertools import groupby
@@ -133,7 +134,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     entries = contest(world, ways, rounds, say)
     beside = (Target(WEASYPRINT, 1 / 12),) if len(ways) > 1 else ()
     found.append(Stage("PDF of a month's statements, two cores", "statements", count, entries, beside))
-    rmtree(world.folder / "scratch", ignore_errors=True)
+    rmtree(_workspace(world).staging(MONTH["run_id"], "statements"))
     return found
 
 
@@ -223,28 +224,38 @@ def ours(world: World, clock: Clock) -> dict[str, Any]:
 
 def joined(world: World, clock: Clock) -> dict[str, Any]:
     """Strings between strings, in one zip a shard, and nothing hashed."""
-    folder = world.scratch("documents-joined")
-    _on_all_cores(clock, partial(_join_shard, world, folder), _shards(world))
-    return _said(_members(folder))
+    with _scratch(world, "documents-joined") as folder:
+        _on_all_cores(clock, partial(_join_shard, world, folder), _shards(world))
+        return _said(_members(folder))
 
 
 def plain(world: World, clock: Clock) -> dict[str, Any]:
     """A file each for page and rows."""
-    folder = world.scratch("documents-plain")
-    _on_all_cores(clock, partial(_loop_over_shard, world, folder), _shards(world))
-    return _said((path.name, path.read_bytes()) for path in sorted(folder.rglob("*.*")))
+    with _scratch(world, "documents-plain") as folder:
+        _on_all_cores(clock, partial(_loop_over_shard, world, folder), _shards(world))
+        return _said((path.name, path.read_bytes()) for path in sorted(folder.rglob("*.*")))
 
 
 def written(world: World, clock: Clock) -> None:
     """The packs that ours made, written once more, a process alone: the disk is one."""
     staged = _workspace(world).staging(MONTH["run_id"], "statements")
-    folder = world.scratch("documents-written")
-    for path in sorted(staged.glob("*.zip")):
-        content = path.read_bytes()
-        with clock, (folder / path.name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with _scratch(world, "documents-written") as folder:
+        for path in sorted(staged.glob("*.zip")):
+            content = path.read_bytes()
+            with clock, (folder / path.name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+@contextmanager
+def _scratch(world: World, name: str) -> Iterator[Path]:
+    """An empty folder, gone afterwards: the documents of a nation fill gigabytes."""
+    folder = world.scratch(name)
+    try:
+        yield folder
+    finally:
+        rmtree(folder)
 
 
 def _render_shard(world: World, shard: dict[str, Any]) -> None:
