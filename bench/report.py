@@ -63,7 +63,9 @@ def promise(stage: Stage, entry: Entry) -> str:
             words = f"at most {target.at_most:.2f} x"
             if entry.role == "peer" and target.at_most < 1:
                 words = f"at least {1 / target.at_most:.3g} x as fast"
-            said.append(words + ("" if stage.ratio(entry.name) <= target.at_most else " MISSED"))
+            if target.or_a_second is not None:
+                words += f" or {target.or_a_second:,.0f} a second"
+            said.append(words + ("" if stage.keeps(target) else " MISSED"))
     if entry.role == "ours":
         for limit in stage.limits:
             words = f"at most {limit.at_most:,.0f} {'s' if limit.what == 'seconds' else 'MB'}"

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
 from include import statement_page
 from include.carm.allocation import Disbursement
@@ -30,12 +29,10 @@ from include.carm.broker import (
 )
 from include.carm.contacts import Contacts
 from include.carm.money import format_amount, format_money
-from include.statement_page import LANGUAGES, StatementWords, printable
+from include.statement_page import LANGUAGES, StatementWords, make_frames, printable
 
 TEMPLATE_FOLDER = statement_page.TEMPLATE_FOLDER.with_name("broker")
 
-# What stands in the frame of the page where the bodies come; no text and no number looks like it.
-_BODIES = Markup("<bodies>")
 _PIECES_AT_ONCE = 500
 
 # Of a client's statement alone.
@@ -65,7 +62,7 @@ class FirmPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        self._pages = {language: environment.get_template(f"page.{language}") for language in LANGUAGES}
+        self._frames = make_frames(environment)
         self._bodies = {
             (name, language): environment.get_template(f"{name}.{language}")
             for name in ("body", "index")
@@ -80,21 +77,15 @@ class FirmPages:
         """
         languages = languages_of(document)
         name = "index" if isinstance(document, ClientIndex) else "body"
-        frame = self._pages[languages[0]].render(
-            title=document_title(document),
-            page_label=page_label(document),
-            has_language_choice=len(languages) > 1,
-            bodies=_BODIES,
-        )
-        before, after = frame.split(_BODIES)
+        before, after = self._frames[languages].around(document_title(document), page_label(document))
         page = io.BytesIO()
-        page.write(before.encode())
+        page.write(before)
         for language in languages:
             pieces = self._bodies[name, language].stream(self._words[language].context_of(document))
             pieces.enable_buffering(_PIECES_AT_ONCE)
             for piece in pieces:
                 page.write(piece.encode())
-        page.write(after.encode())
+        page.write(after)
         return page.getvalue()
 
 

@@ -14,8 +14,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from include.carm.errors import DataError, Unavailable
 
@@ -24,9 +25,13 @@ SUMS_NAME = "SHA256SUMS"
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-# The oldest date that zip knows: the time of writing is no property of a document.
-_NO_TIME = (1980, 1, 1, 0, 0, 0)
+# The oldest day that zip knows, 1980-01-01: the time of writing is no property of a document.
+_NO_DAY = 1 << 5 | 1
+_ZIP_2, _UNIX = 20, 3
 _OWNER_ONLY = 0o600
+_BYTES_AT_ONCE = 65_536
+# What every tool can open; more would need the extension for large files.
+_MOST_BYTES = 0x7FFF_FFFF
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,13 @@ def write_pack(path: Path, documents: Iterable[tuple[str, bytes | Iterable[bytes
 
     A content may come in parts: each is written before the next is asked for. The same documents give the same bytes,
     in whatever parts. The file is readable by its owner alone. Raises ``Unavailable`` where it cannot be written,
-    ``ValueError`` for names out of order: a pack is searched by the order of its names.
+    ``ValueError`` for names out of order, because a pack is searched by the order of its names, and for too much.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "w+b") as file:
+        opened = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+        with cast(BufferedRandom, os.fdopen(opened, "w+b", buffering=_BYTES_AT_ONCE)) as file:
             count = _write_members(file, documents)
             file.flush()
             file.seek(0)
@@ -66,27 +72,65 @@ def write_pack(path: Path, documents: Iterable[tuple[str, bytes | Iterable[bytes
 
 
 def _write_members(file: BinaryIO, documents: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> int:
-    sums, last = [], ""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
-        for name, content in documents:
-            if name <= last:
-                raise ValueError(f"the documents of a pack must be sorted: {name} comes after {last}")
-            last = name
-            digest = hashlib.sha256()
-            with archive.open(_member(name), "w") as member:
-                for part in [content] if isinstance(content, bytes) else content:
-                    digest.update(part)
-                    member.write(part)
-            sums.append(f"{digest.hexdigest()}  {name}\n")
-        archive.writestr(_member(SUMS_NAME), "".join(sums).encode())
-    return len(sums)
+    """Write what ``zipfile`` would write, with two calls a document where it takes a dozen; returns their number."""
+    sums, entries, last = list[str](), list[bytes](), ""
+    for name, content in documents:
+        if name <= last:
+            raise ValueError(f"the documents of a pack must be sorted: {name} comes after {last}")
+        last = name
+        entry, digest = _write_member(file, name, content)
+        entries.append(entry)
+        sums.append(f"{digest}  {name}\n")
+    entry, _ = _write_member(file, SUMS_NAME, "".join(sums).encode())
+    directory, start = b"".join([*entries, entry]), file.tell()
+    file.write(directory)
+    count = len(entries) + 1
+    file.write(_END_OF_DIRECTORY.pack(b"PK\5\6", 0, 0, count, count, len(directory), start, 0))
+    return len(entries)
 
 
-def _member(name: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name, _NO_TIME)
-    member.create_system = 3
-    member.external_attr = _OWNER_ONLY << 16
-    return member
+def _write_member(file: BinaryIO, name: str, content: bytes | Iterable[bytes]) -> tuple[bytes, str]:
+    """Write a document; returns its entry for the list at the end, and its SHA-256."""
+    start = file.tell()
+    parts = iter([content] if isinstance(content, bytes) else content)
+    first = _gather(parts)
+    digest, checksum, size = hashlib.sha256(first), zlib.crc32(first), len(first)
+    file.write(_pack_header(name, checksum, size))
+    file.write(first)
+    while part := _gather(parts):
+        digest.update(part)
+        checksum, size = zlib.crc32(part, checksum), size + len(part)
+        file.write(part)
+    if size > len(first):
+        end = file.tell()
+        file.seek(start)
+        file.write(_pack_header(name, checksum, size))
+        file.seek(end)
+    if start + size > _MOST_BYTES:
+        raise ValueError(f"a pack holds at most {_MOST_BYTES:,} bytes: put fewer documents into it than up to {name}")
+    return _pack_entry(name, checksum, size, start), digest.hexdigest()
+
+
+def _gather(parts: Iterator[bytes]) -> bytes:
+    """The next parts as one, as many as are worth a call; nothing when there are no more."""
+    held, size = [], 0
+    for part in parts:
+        held.append(part)
+        size += len(part)
+        if size >= _BYTES_AT_ONCE:
+            break
+    return b"".join(held)
+
+
+def _pack_header(name: str, checksum: int, size: int) -> bytes:
+    header = _LOCAL_HEADER.pack(b"PK\3\4", _ZIP_2, 0, 0, 0, _NO_DAY, checksum, size, size, len(name), 0)
+    return header + name.encode("ascii")
+
+
+def _pack_entry(name: str, checksum: int, size: int, start: int) -> bytes:
+    made_by, rights = _UNIX << 8 | _ZIP_2, _OWNER_ONLY << 16
+    values = (made_by, _ZIP_2, 0, 0, 0, _NO_DAY, checksum, size, size, len(name), 0, 0, 0, 0, rights, start)
+    return _ENTRY.pack(b"PK\1\2", *values) + name.encode("ascii")
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -108,6 +108,9 @@ def batch_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
 
 def _values(column: pa.Array) -> list[Any]:
     """The values of a column. Texts that are equal are one object: most columns hold few that differ."""
+    if pa.types.is_integer(column.type) and not column.null_count:
+        # A tenth of the time that ``to_pylist`` takes, which looks at each value for a null.
+        return cast(list[Any], column.to_numpy().tolist())
     if not (pa.types.is_date(column.type) or pa.types.is_string(column.type)):
         return column.to_pylist()
     encoded = column.dictionary_encode()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from include.carm.allocation import Disbursement
 from include.carm.contacts import Contacts
 from include.carm.money import NO_BREAK_SPACE, format_amount, format_money
 from include.carm.statement import COMPONENTS, MOST_UNPACKED_LINES, Statement, StatementHead, StatementLine
+from include.page_shapes import Frame, Place, Shape, harmless, is_harmless
 from include.transaction_kinds import kind_labels, read_transaction_kinds
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "statement"
@@ -39,9 +40,12 @@ _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 _NOT_BN15 = re.compile(r"[^0-9A-Z]")
 
 _BETWEEN_PARTS = f"{NO_BREAK_SPACE}· "
-# HTML forbids these characters, so nothing else on a page can be taken for them.
-_PLACE_OF_BODIES, _PLACE_OF_TITLE, _PLACE_OF_LABEL = "\0", "\1", "\2"
-_PIECES_A_PART = 5_000
+# HTML forbids this character, so nothing else on a page can be taken for it.
+_PLACE_OF_ROWS = "\1"
+_ROWS_A_PART = 500
+_MOST_SHAPES = 1_000
+# What the template of a row calls the cells that `StatementWords` makes of a line.
+_CELLS = ("label", "number", "dated", "components", "broker", "remark", "posted", "due", "amount", "balance")
 
 
 @cache
@@ -100,19 +104,9 @@ class StatementPages:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_specialised), keep_trailing_newline=True
         )
-        # What stands around the bodies is the same for all but for two words, so it is rendered once.
-        self._frames = {
-            (language, has_choice): environment.get_template(f"page.{language}").render(
-                title=_PLACE_OF_TITLE,
-                page_label=_PLACE_OF_LABEL,
-                has_language_choice=has_choice,
-                bodies=_PLACE_OF_BODIES,
-            )
-            for language in LANGUAGES
-            for has_choice in (False, True)
-        }
-        self._bodies = {language: environment.get_template(f"body.{language}") for language in LANGUAGES}
-        self._words = {language: StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES}
+        self._frames = make_frames(environment)
+        words = (StatementWords(language, contacts, issued_on, disbursement) for language in LANGUAGES)
+        self._bodies = {own.language: _Bodies(environment, own) for own in words}
 
     def render(self, statement: Statement) -> bytes:
         """The page as UTF-8 HTML: one document, in the client's language or in both, one after the other.
@@ -123,22 +117,81 @@ class StatementPages:
 
     def stream(self, statement: Statement) -> Iterator[bytes]:
         """The same in parts, so that nobody has to hold the whole page of a statement with very many lines."""
-        head, languages = statement.head, statement.languages
-        frame = self._frames[languages[0], len(languages) > 1]
-        page = frame.replace(_PLACE_OF_TITLE, escape(document_title(statement)))
-        before, after = page.replace(_PLACE_OF_LABEL, page_label(head)).split(_PLACE_OF_BODIES)
-        yield before.encode()
+        languages = statement.languages
+        before, after = self._frames[languages].around(document_title(statement), page_label(statement.head))
+        yield before
         for language in languages:
-            context = self._words[language].context(statement, streamed=True)
-            context["sections"] = [(*section[:-1], map(_harmless, section[-1])) for section in context["sections"]]
-            body = self._bodies[language]
-            if head.line_count <= MOST_UNPACKED_LINES:
-                yield body.render(context).encode()
+            pieces = self._bodies[language].stream(statement)
+            if statement.head.line_count <= MOST_UNPACKED_LINES:
+                yield "".join(pieces).encode()
                 continue
-            pieces = body.generate(context)
-            while part := "".join(islice(pieces, _PIECES_A_PART)):
-                yield part.encode()
-        yield after.encode()
+            for piece in pieces:
+                yield piece.encode()
+        yield after
+
+
+def make_frames(environment: Environment) -> dict[tuple[str, ...], Frame]:
+    """What stands around the bodies of a page, by the languages of the document; the first is that of the page."""
+    return {
+        languages: Frame(environment, languages[0], has_language_choice=len(languages) > 1)
+        for languages in (*((language,) for language in LANGUAGES), LANGUAGES)
+    }
+
+
+class _Bodies:
+    """The bodies of pages in one language. Their template is rendered once for each shape that a statement has."""
+
+    def __init__(self, environment: Environment, words: StatementWords) -> None:
+        self._words = words
+        self._template = environment.get_template(f"body.{words.language}")
+        self._template_of_rows = environment.get_template(f"row.{words.language}")
+        self._shapes: dict[object, list[Shape]] = {}
+        self._shapes_of_rows: dict[tuple[bool, ...], Shape] = {}
+
+    def stream(self, statement: Statement) -> Iterator[str]:
+        """The body in pieces: what is around the rows of the sections, and the rows, so many at a time."""
+        context = self._words.context(statement, streamed=True)
+        sections, own = context["sections"], tuple(context.values())
+        # What a list holds comes behind, so that each value has a position.
+        values = harmless((*own, *context["reissue"], *context["ageing"], *[section[3] for section in sections]))
+        key = (*map(bool, own), len(context["reissue"]), *[section[0] for section in sections])
+        shapes = self._shapes.get(key) or self._learn(key, context)
+        for shape, section in zip(shapes, sections, strict=False):
+            yield shape.fill(values)
+            yield from self._rows(section[-1])
+        yield shapes[-1].fill(values)
+
+    def _rows(self, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+        rows = iter(rows)
+        while part := list(islice(rows, _ROWS_A_PART)):
+            cells: Iterable[Sequence[str]] = part
+            if not is_harmless("".join(map("".join, part))):
+                cells = map(harmless, part)
+            yield "".join([self._shape_of(row).fill(row) for row in cells])
+
+    def _learn(self, key: object, context: Mapping[str, Any]) -> list[Shape]:
+        """Render the template for a shape that comes for the first time, and cut it where the rows of a section go."""
+        places = map(Place, count(len(context)))
+        own = {
+            name: Place(position) if value and isinstance(value, str) else value
+            for position, (name, value) in enumerate(context.items())
+        }
+        own["reissue"] = list(islice(places, len(context["reissue"])))
+        own["ageing"] = list(islice(places, len(context["ageing"])))
+        own["sections"] = [(*section[:3], next(places), _PLACE_OF_ROWS) for section in context["sections"]]
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        shapes = self._shapes[key] = [Shape(text) for text in self._template.render(own).split(_PLACE_OF_ROWS)]
+        return shapes
+
+    def _shape_of(self, row: Sequence[str]) -> Shape:
+        key = tuple(map(bool, row))
+        shape = self._shapes_of_rows.get(key)
+        if shape is None:
+            places = [Place(position) if cell else "" for position, cell in enumerate(row)]
+            text = self._template_of_rows.render(zip(_CELLS, places, strict=True))
+            shape = self._shapes_of_rows[key] = Shape(text)
+        return shape
 
 
 class StatementWords:
@@ -292,7 +345,7 @@ class StatementWords:
         if line.kind == "INT" and line.interest_cents == line.amount_cents:
             return ""
         language = self.language
-        parts = zip(self._components, line.components, strict=True)
+        parts = zip(self._components, line.components)  # noqa: B905  The check would take a tenth of the time.
         return _BETWEEN_PARTS.join([name + format_amount(cents, language) for name, cents in parts if cents])
 
     def _number(self, line: Numbered) -> str:
@@ -341,18 +394,6 @@ def _plain_bn15(head: StatementHead) -> str:
 def _unbroken(text: str) -> str:
     """The text on one line: an amount never stands on another line than its name."""
     return text.replace(" ", NO_BREAK_SPACE).replace("-", "\N{NON-BREAKING HYPHEN}")
-
-
-def _harmless(row: tuple[str, ...]) -> tuple[str, ...]:
-    """The cells of a line, escaped for the page, whose template takes them as they come.
-
-    Hardly a line has anything to escape, and to look at all of its cells at once takes a tenth of escaping each.
-    """
-    # What follows the words of a line is amounts and days.
-    text = "".join(row[:6])
-    if "<" in text or "&" in text or ">" in text or '"' in text or "'" in text:
-        return tuple([str(escape(cell)) for cell in row])
-    return row
 
 
 def printable(text: str) -> str:

@@ -47,6 +47,9 @@ _SUSPECT = re.compile(rf"\\(?:u[0-9a-f]{{4}}|.)|[^{GLYPHS}]")
 _BLANK_ESCAPES = ("\\n", "\\t", "\\r")
 # More would not fit into the narrowest place of a name, were they all capital W. The keys of the JSON are left alone.
 _LONG_WORD = re.compile(r'(?:[^\s"\\]|\\["\\]){24}(?=[^\s"])(?!\w*":)')
+# The same where no character is escaped, as in nearly every statement: a twentieth of the time of the whole document
+# goes into the pattern above.
+_LONG_PLAIN_WORD = re.compile(r'[^\s"]{24}(?=[^\s"])(?!\w*":)')
 TEXT_NAME = re.compile(r"\btexts\.([a-z0-9_]+)")
 
 
@@ -105,7 +108,8 @@ def printable_json(data: dict[str, Any]) -> str:
     """
     text = unicodedata.normalize("NFC", json.dumps(data, ensure_ascii=False))
     text = _SUSPECT.sub(_with_a_glyph, text)
-    return _LONG_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+    long_word = _LONG_WORD if "\\" in text else _LONG_PLAIN_WORD
+    return long_word.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
 
 
 def _with_a_glyph(found: re.Match[str]) -> str:

@@ -13,7 +13,15 @@ LOCALE_VERSION = "Babel 2.18.0, en_CA and fr_CA"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
-_CENTS = {"en": [f".{cents:02d}" for cents in range(100)], "fr": [f",{cents:02d}" for cents in range(100)]}
+# Parts of amounts, for looking them up takes half as long as formatting them: cents, up to 999 dollars, and by language
+# the same with what stands behind them, and with what stands before them too, as the last three digits of thousands.
+_CENTS = [f"{cents:02d}" for cents in range(100)]
+_DOLLARS = [str(dollars) for dollars in range(1000)]
+_MARKS = {"en": (",", "."), "fr": (NO_BREAK_SPACE, ",")}
+_PARTS = {
+    language: ([f"{dollars}{point}" for dollars in range(1000)], [f"{group}{part:03d}{point}" for part in range(1000)])
+    for language, (group, point) in _MARKS.items()
+}
 
 
 def format_money(cents: int, language: str) -> str:
@@ -28,11 +36,15 @@ def format_money(cents: int, language: str) -> str:
 
 def format_amount(cents: int, language: str) -> str:
     """The same without the currency, for columns whose heading names it: ``1,234.56``, a credit ``(123.45)``."""
-    dollars, rest = divmod(abs(index(cents)), 100)
-    grouped = f"{dollars:,}"
-    if language == "fr":
-        grouped = grouped.replace(",", NO_BREAK_SPACE)
-    elif language != "en":
+    if language not in _PARTS:
         raise ValueError(f"no amounts in language {language!r}: only en and fr")
-    amount = grouped + _CENTS[language][rest]
-    return f"({amount})" if cents < 0 else amount
+    below_thousand, last_three = _PARTS[language]
+    amount = index(cents)
+    if amount < 0:
+        return f"({format_amount(-amount, language)})"
+    if amount < 1_000_00:
+        return below_thousand[amount // 100] + _CENTS[amount % 100]
+    if amount < 1_000_000_00:
+        return f"{_DOLLARS[amount // 1_000_00]}{last_three[amount // 100 % 1000]}{_CENTS[amount % 100]}"
+    group, point = _MARKS[language]
+    return f"{amount // 100:,}".replace(",", group) + point + _CENTS[amount % 100]

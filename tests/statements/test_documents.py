@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from include import documents as packs
 from include.carm.errors import DataError, Unavailable
 from include.documents import SUMS_NAME, read_document, read_documents, read_sums, write_pack
 
@@ -60,6 +61,30 @@ def test_an_ordinary_tool_opens_a_pack_and_proves_it_by_its_list_of_hashes(tmp_p
         sums = archive.read("SHA256SUMS").decode().splitlines()
     assert [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in DOCUMENTS] == sums
     assert [(name, hashlib.sha256(content).hexdigest()) for name, content in DOCUMENTS] == list(read_sums(path))
+
+
+@pytest.mark.parametrize("size", [0, 1, packs._BYTES_AT_ONCE, packs._BYTES_AT_ONCE + 1])
+def test_a_pack_has_the_bytes_that_the_zip_module_writes(tmp_path: Path, size: int) -> None:
+    contents = [("a.csv", b"rows"), ("b.html", b"x" * size), ("c.html", b"y" * 3)]
+
+    fresh = write_pack(tmp_path / "fresh.zip", [(name, iter([content[:7], content[7:]])) for name, content in contents])
+
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents)
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
+        for name, content in [*contents, (SUMS_NAME, sums.encode())]:
+            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            member.create_system, member.external_attr = 3, 0o600 << 16
+            archive.writestr(member, content)
+    assert (tmp_path / "plain.zip").read_bytes() == fresh.path.read_bytes()
+
+
+def test_a_pack_that_old_tools_could_not_open_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "_MOST_BYTES", 300)
+    write_pack(tmp_path / "full.zip", [("a.csv", b"x" * 20)])
+
+    with pytest.raises(ValueError, match=r"at most 300 bytes: put fewer documents into it than up to b\.csv"):
+        write_pack(tmp_path / "over.zip", [("a.csv", b"x" * 20), ("b.csv", b"x" * 260)])
+    assert ["full.zip"] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_an_empty_pack_is_a_pack(tmp_path: Path) -> None:

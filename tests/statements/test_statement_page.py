@@ -7,16 +7,21 @@ import io
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from include import datasets
 from include.carm.statement import (
     COMPONENTS,
     CSV_COLUMNS,
+    Statement,
     StatementHead,
     StatementLine,
     build_statements,
@@ -237,6 +242,37 @@ def test_hostile_texts_of_a_line_come_out_as_text(name: str) -> None:
 )
 def test_a_cell_that_a_spreadsheet_would_calculate_is_guarded(cell: str | None, guarded: str | None) -> None:
     assert guarded == guard_formula(cell)
+
+
+TEXTS = st.text(alphabet="aZ09é_-+=@'\",;% \t\r\n\uff1d", max_size=4)
+
+
+@given(TEXTS, TEXTS, st.none() | TEXTS, st.none() | TEXTS, st.none() | st.just("2021-12-31"))
+def test_the_rows_of_a_csv_file_are_those_of_the_csv_module(
+    identity: str, kind: str, number: str | None, broker: str | None, due_on: str | None
+) -> None:
+    statement = credit_of_tests()
+    (plain,) = statement.lines
+    odd = plain._replace(
+        transaction_id=identity, kind=kind, transaction_number=number, broker_bn9=broker, due_on=due_on
+    )
+
+    account = (statement.head.bn15, statement.head.period)
+    guarded = [guard_formula(cell) if isinstance(cell, str) else cell for cell in odd]
+    heading, first, second = map(csv_row, (CSV_COLUMNS, (*account, *plain), (*account, *guarded)))
+    assert heading + first + second == render_csv(statement._replace(lines=(plain, odd))).decode()
+    assert heading + second == render_csv(statement._replace(lines=(odd,))).decode()
+
+
+@cache
+def credit_of_tests() -> Statement:
+    return credit("en")
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue()
 
 
 def test_a_number_in_a_csv_file_is_never_guarded() -> None:

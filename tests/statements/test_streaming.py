@@ -164,7 +164,7 @@ def test_parts_or_whole_a_pack_has_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_page_is_made_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statement_page, "_PIECES_A_PART", 100)
+    monkeypatch.setattr(statement_page, "_ROWS_A_PART", 7)
     monkeypatch.setattr(statement_page, "MOST_UNPACKED_LINES", 200)
     statement, rows = long("both"), []
     row_of = StatementWords._row
@@ -173,9 +173,9 @@ def test_a_page_is_made_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> 
     made = [len(rows) for _ in pages().stream(statement)]
 
     # The head is there before any row, and no part brings more than a few rows.
-    assert 0 == made[0]
+    assert 0 == made[0] == made[1]
     assert 2 * len(statement.lines) == made[-1]
-    assert max(after - before for before, after in itertools.pairwise(made)) < 20 < len(statement.lines)
+    assert 7 == max(after - before for before, after in itertools.pairwise(made))
 
 
 def test_the_rows_of_a_csv_are_made_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
