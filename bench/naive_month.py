@@ -13,8 +13,9 @@ from datetime import date
 from typing import Any
 
 from bench.measure import Answer, Clock
-from bench.page_step import PlainPages
+from bench.plain_pages import PlainPages
 from bench.world import LAST, World
+from include.carm.allocation import AllocationRules
 from include.carm.calendar import Calendar
 from include.carm.contacts import Contacts
 from include.carm.statement import AGEING, COMPONENTS, Statement, StatementHead, StatementLine, render_csv
@@ -40,7 +41,7 @@ def _run(world: World, clock: Clock, *, with_pdf: bool) -> Answer:
     import sqlalchemy as sa
 
     calendar = Calendar.load()
-    pages = PlainPages(Contacts.load())
+    pages = PlainPages(Contacts.load(), AllocationRules.load().disbursement_of(LAST))
     to_pdf = _weasyprint() if with_pdf else None
     first_day, last_day = calendar.start(LAST), calendar.end(LAST)
     folder = world.scratch("naive")

@@ -27,13 +27,13 @@ from include.carm.period import Period
 from include.carm.policy import Policy
 from include.database import connect_engine, write_transaction
 from include.datasets import COMPONENTS, schema_of
-from include.extract import EXPORT_KIND
 from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
 from include.ledger import keys_dataset, publish_keys
 from include.open_items import carry_forward
 from include.operations import migrate
 from include.operations_schema import FEED_COVERAGE
+from include.source_totals import EXPORT_KIND
 from include.workspace import Workspace
 
 RUN_ID = "history"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import psycopg
+from sqlalchemy import text
 
 from include.database import connect_engine, write_transaction
-from include.feeds import ACCOUNTS, DELEGATIONS, EXPORT_DECLARATIONS, SUBSCRIBERS, TRANSACTIONS, WEBINARS
+from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, TRANSACTIONS, Feed
 from include.source_schema import TABLES, create_indexes, create_tables
 
 if TYPE_CHECKING:
@@ -42,34 +44,44 @@ def serve(world: World, say: Callable[[str], None]) -> Iterator[str]:
 
 
 def _fill(world: World, admin_url: str, url: str, say: Callable[[str], None]) -> None:
+    """Load and index all rows, month by month; what was loaded before an interruption is not loaded again."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        connection.execute(f"CREATE DATABASE {DATABASE}")
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+            connection.execute(f"CREATE DATABASE {DATABASE}")
     engine = connect_engine(url)
     with write_transaction(engine) as connection:
         create_tables(connection, TABLES)
     with psycopg.connect(url) as connection, duckdb.connect() as con:
-        _copy(connection, con, ACCOUNTS.name, [world.rows(ACCOUNTS)])
-        for month in world.months:
-            for feed in (TRANSACTIONS, EXPORT_DECLARATIONS):
-                _copy(connection, con, feed.name, [world.rows(feed, month)])
-            say(f"  PostgreSQL: {month} loaded")
+        connection.execute("CREATE TABLE IF NOT EXISTS loaded (name text PRIMARY KEY)")
+        for name, feeds in _parts(world):
+            if not connection.execute("INSERT INTO loaded VALUES (%s) ON CONFLICT DO NOTHING", [name]).rowcount:
+                continue
+            for feed, file in feeds:
+                _copy(connection, con, feed.name, file)
             connection.commit()
-    say("  PostgreSQL: indexes")
+            say(f"  PostgreSQL: {name} loaded")
     with write_transaction(engine) as connection:
-        create_indexes(connection, [feed.name for feed in (ACCOUNTS, TRANSACTIONS, EXPORT_DECLARATIONS)])
-        create_indexes(connection, [feed.name for feed in (DELEGATIONS, SUBSCRIBERS, WEBINARS)])
+        if connection.execute(text("INSERT INTO loaded VALUES ('indexes') ON CONFLICT DO NOTHING")).rowcount:
+            say("  PostgreSQL: indexes")
+            create_indexes(connection, TABLES)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
 
 
-def _copy(connection: psycopg.Connection, con: duckdb.DuckDBPyConnection, table: str, files: list) -> None:
-    """Load files into a table by COPY, as text."""
+def _parts(world: World) -> Iterator[tuple[str, list[tuple[Feed, Path]]]]:
+    """What is loaded in one transaction: its name, and the file of each feed."""
+    yield "accounts", [(ACCOUNTS, world.rows(ACCOUNTS))]
+    for month in world.months:
+        yield str(month), [(feed, world.rows(feed, month)) for feed in (TRANSACTIONS, EXPORT_DECLARATIONS)]
+
+
+def _copy(connection: psycopg.Connection, con: duckdb.DuckDBPyConnection, table: str, file: Path) -> None:
+    """Load a file into a table by COPY, as text."""
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    reader = con.read_parquet([str(path) for path in files]).to_arrow_reader(100_000)
+    reader = con.read_parquet(str(file)).to_arrow_reader(100_000)
     columns = ", ".join(reader.schema.names)
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for batch in reader:
