@@ -8,13 +8,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include import datasets
@@ -242,6 +243,38 @@ def test_hostile_texts_of_a_line_come_out_as_text(name: str) -> None:
 )
 def test_a_cell_that_a_spreadsheet_would_calculate_is_guarded(cell: str | None, guarded: str | None) -> None:
     assert guarded == guard_formula(cell)
+
+
+CENTS = st.sampled_from([-1_234_567_89, -1, 0, 5, 99_999_99])
+HEADS = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("opening_cents", "closing_cents", "under_review_cents", "total_payable_cents"), CENTS),
+        **dict.fromkeys((name for name in StatementHead._fields if name.startswith("ageing")), CENTS),
+        "calculated_interest_cents": st.none() | CENTS,
+        "language": st.sampled_from(["en", "fr", "both"]),
+        "operating_name": st.none() | st.sampled_from(["", "O", *HOSTILE_NAMES]),
+        "program_type": st.none() | st.sampled_from(["importer", "dual", "?"]),
+        "account_status": st.none() | st.sampled_from(["open", "closed"]),
+        "closed_on": st.none() | st.just("2021-12-02"),
+    }
+)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_what_was_printed_before_leaves_no_trace_on_a_page(data: st.DataObject) -> None:
+    like = data.draw(st.sampled_from(likes()))
+    shown = data.draw(st.sets(st.sampled_from([line.line_no for line in like.lines])))
+    lines = tuple(line for line in like.lines if line.line_no in shown)
+    statement = like._replace(head=like.head._replace(**data.draw(HEADS)), lines=lines)
+
+    # These pages have printed whatever the examples before were; those begin with this one.
+    assert pages().render(statement) == pages_of(date(2021, 12, 25)).render(statement)
+
+
+@cache
+def likes() -> list[Statement]:
+    return [every_section("en"), SAMPLES["restated"]("en"), SAMPLES["issued-late"]("en")]
 
 
 TEXTS = st.text(alphabet="aZ09é_-+=@'\",;% \t\r\n\uff1d", max_size=4)
