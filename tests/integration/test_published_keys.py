@@ -15,11 +15,11 @@ from sqlalchemy import delete
 from include import engine
 from include.database import write_transaction
 from include.demo import fill_demo
-from include.extract import last_complete_period
 from include.feeds import LEDGER_FEEDS, LedgerFeed
 from include.lake import Seal
 from include.ledger import concerned_files, keys_dataset, no_ranges, published_files
 from include.operations_schema import COVERAGE
+from include.source_totals import last_complete_period
 from include.workspace import Workspace
 from tests.pipeline import extract_only, new_workspace
 
