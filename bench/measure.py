@@ -44,7 +44,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("small", accounts=10_000, postings=30_000, months=49, changes=2_000, rounds=3),
+        Profile("small", accounts=10_000, postings=30_000, months=49, changes=2_000, rounds=1),
         Profile("medium", accounts=100_000, postings=122_449, months=49, changes=100_000, rounds=5),
         Profile("national", accounts=1_000_000, postings=3_000_000, months=49, changes=100_000, rounds=3),
     )
