@@ -68,7 +68,7 @@ def promise(stage: Stage, entry: Entry) -> str:
             said.append(words + ("" if stage.keeps(target) else " MISSED"))
     if entry.role == "ours":
         for limit in stage.limits:
-            words = f"at most {limit.at_most:,.0f} {'s' if limit.what == 'seconds' else 'MB'}"
+            words = f"at most {limit.at_most:,g} {'s' if limit.what == 'seconds' else 'MB'}"
             said.append(words + ("" if getattr(entry, limit.what) <= limit.at_most else " MISSED"))
     return ", ".join(said)
 
