@@ -162,7 +162,7 @@ def contest(world: World, ways: Sequence[Way], rounds: int, say: Callable[[str],
     agreed: tuple[str, Answer] | None = None
     for number in range(rounds):
         for way in ways:
-            taken, peak, note, answer = _run_alone(world, way)
+            taken, peak, note, answer = run_alone(world, way)
             seconds[way.name].append(taken)
             peaks[way.name] = max(peaks.get(way.name, 0), peak)
             notes[way.name] = note
@@ -198,7 +198,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
+def run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
     """One round in a fresh process: seconds, peak memory in MB of it and its children, note, answer."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
