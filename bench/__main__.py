@@ -42,6 +42,7 @@ STAGES = {
     "html": page_step.measure,
     "pdf": pdf_step.measure,
     "month": airflow_step.measure,
+    "month-pdf": airflow_step.measure_with_pdf,
 }
 
 
@@ -64,12 +65,14 @@ def main() -> int:
             continue
         say(f"{name} …")
         with tempfile.TemporaryDirectory(prefix="carm-bench-") as folder:
-            found += measure(world, Path(folder), rounds, say)
+            stages = measure(world, Path(folder), rounds, say)
+        found += stages
+        if not options.keep:
+            # At once, for the next one may take an hour and end badly.
+            write_results(profile, stages)
+            write_page()
     for line in lines(found):
         sys.stdout.write(f"{line}\n")
-    if not options.keep:
-        write_results(profile, found)
-        write_page()
     missed = [words for stage in found for words in stage.missed if profile.name != "small"]
     for words in missed:
         say(f"not kept: {words}")
