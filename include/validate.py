@@ -260,13 +260,22 @@ class _Gate:
         return staged, self._judge(feed, batches, staged)
 
     def _with_reversals(self, lake: Lake, staged: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from include.ledger import published_files, register_published
-
-        register_published(self.con, TRANSACTIONS, published_files(lake, TRANSACTIONS, self.plan.prior))
-        at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
-        numbers = at_fault.column("row_no").combine_chunks()
+        numbers = self._find_reversed_twice(lake, staged)
         for batch in batches:
             yield batch.append_column("is_reversed_twice", pc.is_in(batch.column("row_no"), value_set=numbers))
+
+    def _find_reversed_twice(self, lake: Lake, staged: Path) -> pa.Array:
+        """The numbers of the staged rows that would reverse an item a second time."""
+        from include.ledger import published_files, register_published
+
+        asked = engine.run_table(self.con, "select_reversing_numbers", {"staged": [staged]})
+        if not asked.num_rows:
+            return pa.array([], pa.int64())
+        # In memory, so that the few that are asked for are what all months before are held against.
+        engine.register(self.con, "reversing_numbers", asked)
+        register_published(self.con, TRANSACTIONS, published_files(lake, TRANSACTIONS, self.plan.prior))
+        at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
+        return at_fault.column("row_no").combine_chunks()
 
     # Common to all
 

@@ -1,26 +1,36 @@
 -- Purpose: Rows that would reverse an item a second time: a bounced payment that is reversed by status as well.
 -- Grain: one row per staged row at fault.
--- Reads: staged, published_transactions
+-- Reads: staged, reversing_numbers, published_transactions
 -- Writes: nothing, returns row numbers for the gate
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
 WITH read_rows AS (
-    SELECT staged.*
+    SELECT
+        staged.row_no,
+        staged.transaction_id,
+        staged.bn15,
+        staged.kind,
+        staged.transaction_number,
+        staged.status,
+        staged.revision
     FROM staged
     WHERE staged.transaction_number IS NOT NULL AND staged.kind IN ('PMT', 'NSF')
 ),
 
--- Only these can be at fault, and they are few: else every payment would be looked for in all months before.
-reversing AS (
-    SELECT read_rows.transaction_number
-    FROM read_rows
-    WHERE read_rows.kind = 'NSF' OR read_rows.status IN ('cancelled', 'reversed')
-),
-
 published AS (
-    SELECT published_transactions.*
+    SELECT
+        published_transactions.transaction_id,
+        published_transactions.bn15,
+        published_transactions.kind,
+        published_transactions.transaction_number,
+        published_transactions.status,
+        published_transactions.revision,
+        published_transactions.version,
+        published_transactions.arrival,
+        published_transactions.is_counted
     FROM published_transactions
-    SEMI JOIN reversing ON published_transactions.transaction_number = reversing.transaction_number
+    SEMI JOIN reversing_numbers
+        ON published_transactions.transaction_number = reversing_numbers.transaction_number
     WHERE published_transactions.kind IN ('PMT', 'NSF') AND published_transactions.arrival NOT IN ('moved', 'restored')
 ),
 
