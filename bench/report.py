@@ -141,9 +141,8 @@ def _markdown(stages: Iterable[Stage]) -> list[str]:
         for number, entry in enumerate(stage.entries):
             cells = [
                 f"**{stage.name}**, {stage.count:,} {stage.unit}" if number == 0 else "",
-                f"**{entry.name}**"
-                if entry.role == "ours"
-                else entry.name + (f" ({entry.note})" if entry.note else ""),
+                (f"**{entry.name}**" if entry.role == "ours" else entry.name)
+                + (f" ({entry.note})" if entry.note else ""),
                 f"{entry.seconds:.2f}",
                 f"{stage.count / entry.seconds:,.0f}",
                 "" if entry.peak_mb is None else f"{entry.peak_mb:,}",
