@@ -63,7 +63,7 @@ def _bars(profile: str, stages: list[Stage]) -> Any:
     axes.set_yticks(range(len(rows)), labels, fontsize=7)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if row is None else "normal")
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -73,11 +73,12 @@ def _bars(profile: str, stages: list[Stage]) -> Any:
     axes.set_xlabel("times as long as ours (logarithmic)", fontsize=8)
     axes.set_title(f"Seconds of each stage beside ours, profile {profile}", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
+    figure.legend(
         handles=[
             Line2D([], [], color=COLOURS[role], marker=MARKERS[role], linestyle="", label=role) for role in COLOURS
         ],
-        loc="lower right",
+        loc="outside lower center",
+        ncols=len(COLOURS),
         fontsize=7,
     )
     return figure
