@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib
 import io
 import multiprocessing
 import os
@@ -34,6 +33,7 @@ import pyarrow.parquet as pq
 from bench.measure import Clock, Limit, Stage, Target, Way, contest
 from bench.pdf_step import sample_statement
 from bench.plain_pages import JoinedPages, PlainPages, words_of
+from bench.plain_pdf import LEFT_OUT, pdf_maker
 from bench.world import LAST, World
 from include import engine
 from include import lake as lake_module
@@ -127,10 +127,10 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     name = "HTML and CSV of a month's statements, two cores"
     found = [Stage(name, "statements", count, entries, targets, (Limit("peak_mb", CORES * 500),))]
     ways = [Way("Typst, one compiler a process", "ours", ours_as_pdf)]
-    if _weasyprint() is not None:
+    if pdf_maker() is not None:
         ways.append(Way(WEASYPRINT, "peer", plain_as_pdf))
     else:
-        say("  left out: WeasyPrint needs Pango, which no package for Python brings")
+        say(LEFT_OUT)
     entries = contest(world, ways, rounds, say)
     beside = (Target(WEASYPRINT, 1 / 12),) if len(ways) > 1 else ()
     found.append(Stage("PDF of a month's statements, two cores", "statements", count, entries, beside))
@@ -274,8 +274,7 @@ def _join_shard(world: World, folder: Path, shard: dict[str, Any]) -> None:
 
 
 def _loop_over_shard(world: World, folder: Path, shard: dict[str, Any]) -> None:
-    contacts, _, disbursement = _given()
-    pages = PlainPages(contacts, disbursement)
+    pages = _plain_pages()
     (own := folder / shard["shard"]).mkdir()
     for head, lines in _read_shard(world, shard):
         out = io.StringIO(newline="")
@@ -361,14 +360,10 @@ def _typeset(statements: list[Statement]) -> None:
 
 
 def _print(statements: list[Statement]) -> None:
-    pages, fonts = _plain_pages()
+    to_pdf = pdf_maker()
+    assert to_pdf is not None
     for statement in statements:
-        page = pages.render(statement).decode()
-        assert (
-            importlib.import_module("weasyprint")
-            .HTML(string=page)
-            .write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
-        )
+        assert to_pdf(_plain_pages().render(statement))
 
 
 @cache
@@ -377,18 +372,9 @@ def _pdfs() -> StatementPdfs:
 
 
 @cache
-def _plain_pages() -> tuple[PlainPages, Any]:
+def _plain_pages() -> PlainPages:
     contacts, _, disbursement = _given()
-    fonts = importlib.import_module("weasyprint.text.fonts").FontConfiguration()
-    return PlainPages(contacts, disbursement), fonts
-
-
-def _weasyprint() -> Any:
-    """The module, or None where it cannot be loaded: it needs Pango, which no package for Python brings."""
-    try:
-        return importlib.import_module("weasyprint")
-    except (ImportError, OSError):
-        return None
+    return PlainPages(contacts, disbursement)
 
 
 # Processes

@@ -8,12 +8,12 @@ part of it works account by account.
 
 from __future__ import annotations
 
-import importlib
 from datetime import date
 from typing import Any
 
 from bench.measure import Answer, Clock
 from bench.plain_pages import PlainPages
+from bench.plain_pdf import pdf_maker
 from bench.world import LAST, World
 from include.carm.allocation import AllocationRules
 from include.carm.calendar import Calendar
@@ -42,7 +42,7 @@ def _run(world: World, clock: Clock, *, with_pdf: bool) -> Answer:
 
     calendar = Calendar.load()
     pages = PlainPages(Contacts.load(), AllocationRules.load().disbursement_of(LAST))
-    to_pdf = _weasyprint() if with_pdf else None
+    to_pdf = pdf_maker() if with_pdf else None
     first_day, last_day = calendar.start(LAST), calendar.end(LAST)
     folder = world.scratch("naive")
     with world.postgres(lambda text: None) as url:
@@ -170,15 +170,3 @@ def _statement(
 def _or_none(value: Any) -> Any:
     """What pandas gives, with None for NaN and NaT, the values that differ from themselves."""
     return None if value is None or value != value else value
-
-
-def _weasyprint() -> Any:
-    weasyprint = importlib.import_module("weasyprint")
-    fonts = importlib.import_module("weasyprint.text.fonts").FontConfiguration()
-
-    def to_pdf(page: bytes) -> bytes:
-        document = weasyprint.HTML(string=page.decode())
-        pdf: bytes = document.write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
-        return pdf
-
-    return to_pdf

@@ -6,7 +6,6 @@ standard, of the pages of the same statements. Both are given what they can shar
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.measure import Stage, Target, entry_of, in_turns
+from bench.plain_pdf import LEFT_OUT, pdf_maker
 from bench.world import World
 from include.carm.allocation import AllocationRules
 from include.carm.contacts import Contacts
@@ -34,19 +34,11 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     """Make the same statements both ways in turns; neither the folder nor the size of a register matters here."""
     # Typst would use every core for one document; shards of a month already do.
     os.environ["RAYON_NUM_THREADS"] = "1"
-    try:
-        weasyprint = importlib.import_module("weasyprint")
-        text = importlib.import_module("weasyprint.text.fonts")
-    except (ImportError, OSError):
-        say("  left out: WeasyPrint needs Pango, which no package for Python brings")
+    if (to_pdf := pdf_maker()) is None:
+        say(LEFT_OUT)
         return []
     given = (Contacts.load(), ISSUED_ON, AllocationRules.load().disbursement_of(PERIOD))
     pages, pdfs = StatementPages(*given), StatementPdfs(*given)
-    fonts = text.FontConfiguration()
-
-    def rival(statement: Statement) -> None:
-        page = pages.render(statement).decode()
-        weasyprint.HTML(string=page).write_pdf(pdf_variant="pdf/ua-1", pdf_tags=True, font_config=fonts)
 
     found = []
     for lines, count, target in SIZES:
@@ -59,7 +51,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
 
         def theirs(count: int = count, lines: int = lines) -> None:
             for number in range(count):
-                rival(sample_statement(number, lines))
+                to_pdf(pages.render(sample_statement(number, lines)))
 
         # What runs for the first time also loads fonts and code.
         ours(count=2)
