@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow.parquet as pq
-import pytest
 
 from include.documents import read_documents
 from include.statement_act_notices import publish_act_notices
 from include.statement_acts import restate, withdraw
 from include.verify import verify
 from include.workspace import Workspace
-from tests.prepared import Prepared
 from tests.statements.acts import (
     DECEMBER,
     ORDER,
     rename,
     statement_accounts,
-    two_issued_months,
 )
-
-
-@pytest.fixture
-def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
-    return prepared.copy(tmp_path / "data", two_issued_months)
 
 
 def test_each_act_has_its_notice_without_an_amount_and_a_further_act_changes_none(ws: Workspace) -> None:

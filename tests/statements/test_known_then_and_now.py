@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +14,6 @@ from include.known import known_now, known_then
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.statement_acts import restate
 from include.workspace import Workspace
-from tests.prepared import Prepared
 from tests.statements.acts import (
     ACCOUNTS,
     DECEMBER,
@@ -25,13 +23,7 @@ from tests.statements.acts import (
     parked_account,
     rename,
     statement_accounts,
-    two_issued_months,
 )
-
-
-@pytest.fixture
-def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
-    return prepared.copy(tmp_path / "data", two_issued_months)
 
 
 def test_as_known_then_every_byte_comes_out_again(ws: Workspace) -> None:

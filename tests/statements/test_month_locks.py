@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
@@ -16,7 +15,6 @@ from include.statement_acts import issue_parked, restate, withdraw
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import extract_only, run_month
-from tests.prepared import Prepared
 from tests.statements.acts import (
     DECEMBER,
     JANUARY,
@@ -24,13 +22,7 @@ from tests.statements.acts import (
     answer,
     rename,
     statement_accounts,
-    two_issued_months,
 )
-
-
-@pytest.fixture
-def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
-    return prepared.copy(tmp_path / "data", two_issued_months)
 
 
 def test_nothing_of_a_locked_month_is_restated_withdrawn_or_issued(ws: Workspace) -> None:

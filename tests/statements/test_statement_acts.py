@@ -31,7 +31,6 @@ from include.statement_versions import reissue_pack
 from include.verify import verify
 from include.workspace import Workspace
 from tests.pipeline import hashes, run_month
-from tests.prepared import Prepared
 from tests.statements.acts import (
     DECEMBER,
     JANUARY,
@@ -42,13 +41,7 @@ from tests.statements.acts import (
     registry,
     rename,
     statement_accounts,
-    two_issued_months,
 )
-
-
-@pytest.fixture
-def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
-    return prepared.copy(tmp_path / "data", two_issued_months)
 
 
 @pytest.mark.parametrize("period", [DECEMBER, JANUARY])

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 
 from include.database import write_transaction
 from include.operations_statement_tables import STATEMENT_REGISTRY
 from include.statement_acts import restate, withdraw
 from include.workspace import Workspace
-from tests.prepared import Prepared
 from tests.statements.acts import (
     DECEMBER,
     ORDER,
     carm_on,
     rename,
     statement_accounts,
-    two_issued_months,
 )
-
-
-@pytest.fixture
-def ws(prepared: Prepared, tmp_path: Path) -> Workspace:
-    return prepared.copy(tmp_path / "data", two_issued_months)
 
 
 def test_the_versions_of_a_statement_are_listed_with_what_became_of_them(ws: Workspace) -> None:
