@@ -29,7 +29,7 @@ import sqlalchemy as sa
 
 from include import engine
 from include.carm.calendar import ONE_DAY
-from include.carm.errors import DataError, UsageError
+from include.carm.errors import UsageError
 from include.carm.period import Period
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
@@ -50,8 +50,8 @@ from include.source_totals import (
     before_calendar,
     count_by_day,
     posted_period,
-    posting_days,
     readable_day,
+    require_posting_days,
 )
 
 if TYPE_CHECKING:
@@ -274,9 +274,7 @@ def select_posted(
 
 def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
     """Refuse a month that the source cannot speak of, before anything is laid out for it."""
-    days = posting_days(ws)
-    if not days:
-        raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
+    days = require_posting_days(ws)
     first_day, newest = min(days), max(days)
     if ws.calendar.end(period) < first_day:
         raise UsageError(

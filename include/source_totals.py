@@ -74,14 +74,19 @@ def posting_days(ws: Workspace) -> list[date]:
     return sorted(days)
 
 
+def require_posting_days(ws: Workspace) -> list[date]:
+    """The same days; raises ``DataError`` where there is none."""
+    if days := posting_days(ws):
+        return days
+    raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
+
+
 def last_complete_period(ws: Workspace) -> Period:
     """The last month whose last day has been reached by the newest posting of any ledger feed.
 
     Raises ``DataError`` when the source has no posting at all, or none that completes a month.
     """
-    days = posting_days(ws)
-    if not days:
-        raise DataError("the source has no posting yet: load data first (carm load FOLDER, or make run FROM=folder)")
+    days = require_posting_days(ws)
     # The newest month that holds postings itself: a single date far ahead is a slip, not a calendar.
     for day in reversed(days):
         period = ws.calendar.period_of(day)
