@@ -36,7 +36,7 @@ from include.documents import write_pack
 from include.interest import calculate_interest
 from include.lake import Lake, Seal, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
-from include.open_items import carry_forward, derive_open_items
+from include.open_items import carry_forward, derive_open_items, keep_labelled_items
 from include.parking import (
     outstanding_accounts,
     prove_statements,
@@ -63,11 +63,9 @@ SHARD_STATEMENTS = 4_000
 """Statements a shard: half a minute's work at most, and a pack that opens at once in any tool."""
 
 
-# What the month's statements are made of, in the order in which it is derived.
-_DERIVED = (
-    "open_items",
-    "allocations",
-    "interest",
+# What the month's statements are made of, in the order in which it is derived: before anybody is parked, and after.
+_GATHERED = ("open_items", "allocations", "interest")
+_DRAWN_UP = (
     "statement_heads",
     "statement_lines",
     "parked",
@@ -79,7 +77,7 @@ _DERIVED = (
 def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Derive heads, lines and parked accounts of the month, prove them, and publish them.
 
-    Invariants 2 and 3 of the design are checked before anything is written: every posting stands on exactly one line
+    Invariants 2 and 3 of the design are checked before anything is sealed: every posting stands on exactly one line
     of exactly one statement or belongs to a parked account; closing = opening + debits - credits = the baseline and
     all effects since; opening = the closing of the month before. An account that fails is parked, and the others go on
     (:mod:`include.parking`). Raises ``DataError`` where that does not mend it, and ``Refused`` where an issued month
@@ -90,15 +88,14 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         carry_forward(ws, con, period, month["run_id"])
         gather_month(ws, con, lake, period)
+        seals = [_publish(ws, month, lake, con, name, period) for name in _GATHERED]
+        keep_labelled_items(con)
         engine.register(con, "parking", outstanding_accounts(ws, lake, month, period))
         draw_up_statements(ws, con, period)
         prove_statements(con, lake, period, ws.policy.parking, partial(draw_up_statements, ws, con, period))
         derive_brokers(ws, con, lake, period)
         untold = prove_brokers(ws, con, lake, period)
-        seals = [
-            _publish(ws, month, lake, name, period, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
-            for name in _DERIVED
-        ]
+        seals += [_publish(ws, month, lake, con, name, period) for name in _DRAWN_UP]
     lake.seal(seals, run_id=month["run_id"])
     rows = {seal.dataset: seal.rows for seal in seals}
     return {
@@ -266,9 +263,10 @@ def draw_up_statements(ws: Workspace, con: DuckDBPyConnection, period: Period) -
 
 
 def _publish(
-    ws: Workspace, month: Mapping[str, Any], lake: Lake, dataset: str, period: Period, data: pa.RecordBatchReader
+    ws: Workspace, month: Mapping[str, Any], lake: Lake, con: DuckDBPyConnection, dataset: str, period: Period
 ) -> Seal:
-    """Publish a dataset, but never over the different one of a month that was issued."""
+    """Publish the relation of this name, but never over the different one of a month that was issued."""
+    data = con.table(dataset).to_arrow_reader(engine.BATCH_ROWS)
     with ws.operations.connect() as connection:
         is_free = month["area"] != "lake" or not is_issued(connection, period)
     if is_free:
@@ -278,6 +276,8 @@ def _publish(
     path = folder / f"{dataset}.parquet"
     try:
         seal = Seal(dataset, str(period), write_parquet(path, data), sha256_of(path))
+        if alike := lake.sealed_alike(seal, path):
+            seal, _ = alike
     finally:
         path.unlink(missing_ok=True)
     if seal not in lake.seals(dataset):

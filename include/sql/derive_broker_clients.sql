@@ -1,6 +1,7 @@
 -- Purpose: What a broker secured for each client: open before, new, paid, still open, and how old that is.
 -- Grain: one row per broker and client account.
--- Reads: allocated_items, broker_accounts, broker_items, carried_items, firm_numbers, items, statement_lines
+-- Reads: allocated_items, broker_accounts, broker_items, carried_items, firm_numbers, items, labelled_items,
+--   statement_lines
 -- Writes: broker_clients
 -- Parameters: $period (text)
 -- Rerun: the same relations give the same rows in the same order; the period's file is replaced.
@@ -8,7 +9,8 @@
 -- closing = opening + debits - credits + moved - settled. An item stands, as a whole, with the broker that its last
 -- revision names. What another broker (or none: key 0) had of it, carried or posted in the month, is `moved` from the
 -- one to the other, so that over all brokers and the debts without one it adds up to zero. `settled` is what allocation
--- paid on the items, less what it used of them where they are credits.
+-- paid on the items, less what it used of them where they are credits. Of items that never named a broker nothing is
+-- asked.
 WITH carried AS (
     SELECT
         carried_items.account_key,
@@ -29,6 +31,10 @@ posted AS (
         0 AS opening_cents,
         statement_lines.amount_cents
     FROM statement_lines
+    SEMI JOIN labelled_items
+        ON
+            statement_lines.account_key = labelled_items.account_key
+            AND statement_lines.transaction_id = labelled_items.item_id
     LEFT JOIN firm_numbers
         ON statement_lines.broker_bn9 = firm_numbers.bn9
 ),

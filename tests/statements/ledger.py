@@ -16,7 +16,7 @@ from include import engine
 from include.carm.business_number import account_key
 from include.carm.period import Period
 from include.datasets import schema_of
-from include.open_items import allocate
+from include.open_items import allocate, keep_labelled_items
 from include.parking import RELATION
 from include.transaction_kinds import transaction_kinds_relation
 
@@ -170,13 +170,16 @@ def _open_items(con: duckdb.DuckDBPyConnection, month: Month, items: Sequence[Ro
         )
         for bn15, cents in before.items()
     ]
-    con.register("carried_items", table("open_items", carried if items is None else items))
+    con.register("carried_rows", table("open_items", carried if items is None else items))
+    con.execute("CREATE OR REPLACE TEMP TABLE carried_items AS SELECT * FROM carried_rows")
+    con.unregister("carried_rows")
     days = {"period": PERIOD, "statement_due_on": DAYS["due_on"]}
     engine.create_table(con, "items", "derive_items", None, days)
     allocate(con, Period.parse(PERIOD))
     engine.create_table(con, "open_items", "derive_open_items", None, {"carried_since": "2021-11"})
     engine.create_table(con, "ageing", "derive_ageing", None, {"issued_on": DAYS["issued_on"]})
     con.register("interest", table("interest", month.interest))
+    keep_labelled_items(con)
 
 
 def derive(

@@ -22,6 +22,7 @@ from include.carm.errors import DataError, Refused, UsageError
 from include.carm.policy import Limit
 from include.carm.statement import AGEING, COMPONENTS
 from include.documents import read_documents
+from include.lake import Seal, sha256_of
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.statement_reader import count_true_documents, read_statement
 from include.statements import register_statements
@@ -62,6 +63,20 @@ def test_a_month_leaves_a_statement_with_the_hash_of_its_document(month: SealedM
     assert (1, 1, 0) == (result["statements"], result["packs"], result["newly_issued"])
 
 
+def test_every_allocation_is_published_whether_or_not_a_broker_is_told_of_it(month: SealedMonth) -> None:
+    month.seal(
+        [
+            posting(10_000, transaction_id="OWN"),
+            posting(5_000, transaction_id="SECURED", broker_bn9="000000018"),
+            posting(-12_000, transaction_id="PAID", kind="PMT"),
+        ]
+    ).run()
+
+    assert {("OWN", "PAID", 10_000), ("SECURED", "PAID", 2_000)} == {
+        (row["debt_id"], row["credit_id"], row["amount_cents"]) for row in month.rows("allocations")
+    }
+
+
 def test_what_a_step_returns_holds_no_account_and_no_amount(month: SealedMonth) -> None:
     lines = statements.publish_statement_lines(month.ws, month.facts)
     shards = month.render()
@@ -77,6 +92,26 @@ def test_the_same_month_again_gives_the_same_bytes(month: SealedMonth) -> None:
 
     assert first == month.files()
     assert 7 == again["statements"]
+
+
+def test_an_issued_month_keeps_the_bytes_that_another_release_wrote_for_the_same_rows(tmp_path: Path) -> None:
+    month = _many(SealedMonth(tmp_path / "data", effects="live"))
+    month.run()
+    lake = month.ws.lake()
+    otherwise = {}
+    for dataset in ("open_items", "statement_lines", "statements"):
+        path = lake.path(dataset, month.period)
+        pq.write_table(pq.read_table(path, partitioning=None), path, compression="none")
+        otherwise[dataset] = sha256_of(path)
+        rows = pq.read_metadata(path).num_rows
+        lake.seal([Seal(dataset, str(month.period), rows, otherwise[dataset])], run_id="older release")
+
+    for area in ("lake", "shadow"):
+        month.facts["area"] = area
+        month.facts["effects"] = "live" if area == "lake" else "shadow"
+        month.run()
+        seals = {seal.dataset: seal.sha256 for seal in month.ws.lake(area).seals() if seal.dataset in otherwise}
+        assert otherwise == seals
 
 
 def test_documents_are_readable_by_their_owner_alone(month: SealedMonth) -> None:
