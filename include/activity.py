@@ -11,9 +11,9 @@ from include.carm.period import Period
 from include.extract import open_quarantine_relations
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
-from include.ledger import published_files
 from include.month import is_issued
 from include.operations_schema import FEED_COVERAGE
+from include.published import published_files
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:

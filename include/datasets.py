@@ -97,13 +97,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     # The ledger rows posted before the first extracted month: the ground on which `baseline` stands.
     "baseline_transactions": _TRANSACTIONS,
     "baseline_export_declarations": _EXPORT_DECLARATIONS,
-    # The keys of the rows above as numbers, for the question whether a key was published before.
+    # What the rows above are asked for by, as numbers: the question is whether a key was published before.
     **dict.fromkeys(
         (
-            "transactions_keys",
-            "export_declarations_keys",
-            "baseline_transactions_keys",
-            "baseline_export_declarations_keys",
+            "transactions_key_hashes",
+            "export_declarations_key_hashes",
+            "baseline_transactions_key_hashes",
+            "baseline_export_declarations_key_hashes",
         ),
         _schema(key_hash=_int),
     ),

@@ -26,7 +26,6 @@ from include.decide import decision_parameters, opened, register_grounds
 from include.extract import open_quarantine_relations
 from include.feeds import LEDGER_FEEDS
 from include.lake import no_shadow_run
-from include.ledger import published_files
 from include.operations_plan_tables import (
     ACCOUNT_CHANGES,
     APPROVALS,
@@ -37,6 +36,7 @@ from include.operations_plan_tables import (
 )
 from include.person_records import next_known_from, record_as_of, tell_known_from
 from include.program_type_rules import RuleTable
+from include.published import published_files
 from include.reinstate import find_undoable
 from include.status import PLAN_STATES
 from include.transaction_kinds import transaction_kinds_relation

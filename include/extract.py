@@ -29,11 +29,12 @@ import sqlalchemy as sa
 
 from include import engine
 from include.carm.calendar import ONE_DAY
-from include.carm.errors import UsageError
+from include.carm.errors import Unavailable, UsageError
 from include.carm.period import Period
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
 from include.month_locks import require_unlocked
+from include.published import KEY, NUMBER, Month, concerned_files, find_months, published_months, register_published
 from include.source_rows import (
     Columns,
     RawFile,
@@ -55,6 +56,7 @@ from include.source_totals import (
 )
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
     from sqlalchemy.engine import Connection
 
     from include.workspace import Workspace
@@ -70,7 +72,8 @@ class ExtractPlan:
 
     ``batch`` are the months being extracted, the run's own month last. ``baseline`` is set in a first run: the label
     under which everything older is kept. ``prior`` is the newest month the lake knew before. ``state`` is the hash
-    of what was sealed at that moment: publishing is refused when it has changed.
+    of what was sealed at that moment: publishing is refused when it has changed. ``published_in`` says, by feed and
+    question of :mod:`include.published`, in which months something was published before of what was read.
     """
 
     period: str
@@ -81,6 +84,7 @@ class ExtractPlan:
     feed_states: dict[str, str] = field(default_factory=dict)
     first_days: dict[str, str | None] = field(default_factory=dict)
     moved: dict[str, list[str]] = field(default_factory=dict)
+    published_in: dict[str, dict[str, list[Month]]] = field(default_factory=dict)
     snapshots_only: bool = False
 
     def write(self, folder: Path) -> None:
@@ -88,7 +92,26 @@ class ExtractPlan:
 
     @classmethod
     def read(cls, folder: Path) -> ExtractPlan:
-        return cls(**json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+        plan = cls(**json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+        for questions in plan.published_in.values():
+            for question, months in questions.items():
+                questions[question] = [(dataset, label) for dataset, label in months]
+        return plan
+
+    def months_of(self, feed: LedgerFeed, question: str) -> list[Month]:
+        """In which months something was published before of what was read of ``feed``; none in a first run.
+
+        Raises ``Unavailable`` where the question was not asked, as by an earlier release.
+        """
+        if self.prior is None:
+            return []
+        try:
+            return self.published_in[feed.name][question]
+        except KeyError:
+            raise Unavailable(
+                f"what was read of {feed.name} was not held against the months before {self.period}, as an earlier "
+                "release read it: clear extract_feeds to read it again"
+            ) from None
 
 
 def extract_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
@@ -188,8 +211,11 @@ def _extract_ledger(
         plan.feed_states[feed.name] = "not_received" if expected else "not_expected"
         plan.first_days[feed.name] = None
         _write_totals(folder, feed, {})
-        with RawFile(folder, feed):
+        with RawFile(folder, feed) as nothing:
             log.info("%s: no such table, so its months are %s", feed.name, plan.feed_states[feed.name])
+        refused = open_quarantine_keys(ws, lake, feed, plan.prior)
+        with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+            _ask_published(con, lake, feed, plan, [nothing], refused)
         return 0
     columns = require_columns(feed, present)
     totals, undated = _count_source(ws, connection, feed, columns, plan)
@@ -210,10 +236,11 @@ def _extract_ledger(
             ranged.add(connection, select_posted(connection, feed, columns, start, end), "range")
             log.info("%s: %d rows read up to %s", feed.name, ranged.rows, end)
 
-    elsewhere = _keys_to_look_for(ws, lake, feed, plan, [raw, ranged]) - asked
+    elsewhere = _keys_to_look_for(ws, lake, feed, plan, [raw, ranged], asked) - asked
     with RawFile(folder, feed, number=3, first_row=ranged.rows) as again:
         for query in _select_keys(connection, feed, columns, elsewhere):
             again.add(connection, query, "keys")
+    _ask_numbers_again(ws, lake, feed, plan, [raw, ranged], again)
     return again.rows
 
 
@@ -407,24 +434,79 @@ def _months_of_missing_quarantine(
     return {posted_period(ws, day) for day in days} - set(plan.batch)
 
 
-def _keys_to_look_for(ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raws: list[RawFile]) -> set[str]:
+def _keys_to_look_for(
+    ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, raws: list[RawFile], quarantined: set[str]
+) -> set[str]:
     """Keys whose rows may stand where nobody has looked: gone from a moved month, or read here and published there."""
     if plan.prior is None:
         return set()
-    from include.ledger import concerned_files, register_published
-
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        tables = [pq.read_table(raw.path, columns=[feed.key, "revision"]) for raw in raws]
-        engine.register(con, "raw_keys", pa.concat_tables(tables).rename_columns(["item_id", "revision"]))
-        engine.register(con, "asked", pa.concat_tables(tables).select([feed.key]).rename_columns(["item_id"]))
+        _ask_published(con, lake, feed, plan, raws, quarantined)
+        keys = pa.concat_tables(pq.read_table(raw.path, columns=[feed.key, "revision"]) for raw in raws)
+        engine.register(con, "raw_keys", keys.rename_columns(["item_id", "revision"]))
         engine.register(con, "moved", moved_ranges(ws, plan, feed))
-        has_moved = bool(plan.moved[feed.name])
-        register_published(con, feed, concerned_files(con, lake, feed, plan.prior, has_moved=has_moved))
+        register_published(con, feed, concerned_files(con, lake, feed, plan.months_of(feed, KEY)))
         engine.register(con, "fetched_ranges", fetched_ranges(ws, plan, feed))
         found = engine.run_table(con, "select_keys_read_elsewhere").column("item_id").to_pylist()
-        if has_moved:
+        if plan.moved[feed.name]:
             found += engine.run_table(con, "select_missing_keys").column("item_id").to_pylist()
     return set(found)
+
+
+def _ask_published(
+    con: DuckDBPyConnection,
+    lake: Lake,
+    feed: LedgerFeed,
+    plan: ExtractPlan,
+    raws: list[RawFile],
+    quarantined: Iterable[str],
+) -> None:
+    """Note in the plan in which months something was published of what ``raws`` hold, or under a refused row's key.
+
+    Asked here for the gate too, because it is the one question whose answer costs more with each month of history.
+    Where an earlier month moved, the rows of every month are asked for by their days. Leaves the relation ``asked``.
+    """
+    engine.register(con, "read_rows", [raw.path for raw in raws])
+    engine.register(con, "refused", pa.table({"item_id": pa.array(sorted(quarantined), pa.string())}))
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW asked AS SELECT {feed.key} AS item_id FROM read_rows "  # noqa: S608
+        "UNION ALL SELECT item_id FROM refused"
+    )
+    engine.register(con, "reversing_numbers", _reversing_numbers(con, feed))
+    engine.create_view(con, "wanted", "select_wanted")
+    found = find_months(con, lake, feed, plan.prior)
+    if plan.moved.get(feed.name):
+        found[KEY] = published_months(lake, feed, plan.prior)
+    plan.published_in[feed.name] = found
+
+
+def _ask_numbers_again(
+    ws: Workspace, lake: Lake, feed: LedgerFeed, plan: ExtractPlan, asked: list[RawFile], again: RawFile
+) -> None:
+    """Ask for the numbers that rows read by their keys have brought; their keys were asked for with the others."""
+    if again.rows == asked[-1].rows or plan.prior is None:
+        return
+    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+        engine.register(con, "read_rows", [raw.path for raw in asked])
+        known = set(_reversing_numbers(con, feed).column(0).to_pylist())
+        engine.register(con, "read_rows", [again.path])
+        added = set(_reversing_numbers(con, feed).column(0).to_pylist()) - known
+        if not added:
+            return
+        engine.register(con, "asked", pa.table({"item_id": pa.array([], pa.string())}))
+        engine.register(
+            con, "reversing_numbers", pa.table({"transaction_number": pa.array(sorted(added), pa.string())})
+        )
+        engine.create_view(con, "wanted", "select_wanted")
+        noted = plan.published_in[feed.name]
+        noted[NUMBER] = sorted({*noted[NUMBER], *find_months(con, lake, feed, plan.prior)[NUMBER]})
+
+
+def _reversing_numbers(con: DuckDBPyConnection, feed: LedgerFeed) -> pa.Table:
+    """The numbers under which one of ``read_rows`` could reverse an item a second time."""
+    if feed is not TRANSACTIONS:
+        return pa.table({"transaction_number": pa.array([], pa.string())})
+    return engine.run_table(con, "select_reversing_numbers")
 
 
 def fetched_ranges(ws: Workspace, plan: ExtractPlan, feed: LedgerFeed) -> pa.Table:

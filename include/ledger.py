@@ -9,9 +9,8 @@ touched again.
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -33,6 +32,17 @@ from include.extract import ExtractPlan, open_quarantine_relations
 from include.feeds import LEDGER_FEEDS, LedgerFeed
 from include.lake import Lake, Seal, state_digest, write_parquet
 from include.operations_schema import COVERAGE, FEED_COVERAGE
+from include.published import (
+    Month,
+    concerned_files,
+    has_later_version,
+    hinted_files,
+    keys_dataset,
+    may_hold,
+    publish_keys,
+    published_files,
+    register_published,
+)
 from include.source_totals import UNDATED, before_calendar
 from include.transaction_kinds import transaction_kinds_relation
 
@@ -86,94 +96,17 @@ class Batch:
         return f"baseline_{feed.name}" if self.has_baseline and label == self.before else feed.name
 
 
-def items_statement(feed: LedgerFeed) -> str:
-    """The statement that reads published rows of ``feed`` in the words all ledger feeds share."""
-    return f"select_{feed.name.removesuffix('s')}_items"
-
-
-def published_files(lake: Lake, feed: LedgerFeed, up_to: str | None) -> list[Path]:
-    """All files of a feed published up to ``up_to``, the baseline's first."""
-    if up_to is None:
-        return []
-    found: list[Path] = []
-    for dataset in (f"baseline_{feed.name}", feed.name):
-        found += lake.files(dataset, [period for period in lake.periods(dataset) if str(period) <= up_to])
-    return found
-
-
-def register_published(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path]) -> None:
-    """Make ``published_<feed>`` and ``published_items`` readable over ``files``."""
-    engine.register(con, "transaction_kinds", transaction_kinds_relation())
-    engine.register(con, f"published_{feed.name}", files, like=feed.name)
-    engine.create_view(con, "published_items", items_statement(feed))
-
-
-def keys_dataset(dataset: str) -> str:
-    """The dataset that holds the keys of a ledger dataset as numbers."""
-    return f"{dataset}_keys"
-
-
-def publish_keys(lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, dataset: str, label: str) -> Seal:
-    """Publish the keys of a partition that was just written."""
-    file = lake.path(dataset, label)
-    rows = con.read_parquet(str(file)).project(f"{feed.key} AS item_id")
-    rows.create_view("keyed", replace=True)
-    return lake.publish(keys_dataset(dataset), label, engine.run(con, "derive_keys"))
-
-
-def concerned_files(
-    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str | None, *, has_moved: bool
-) -> list[Path]:
-    """The files of a feed, published up to ``up_to``, with a row of an item in ``asked``, or posted in ``moved``.
-
-    A month's keys are held against those of all months before it as numbers, and nothing else of history is read. Where
-    a month of an older release has no numbers, or one moved since (``has_moved``), rows are looked at themselves.
-    Leaves the relation ``concerned``: the items, and the months in which a row of them was published.
-    """
-    months = [] if up_to is None else [month for month in _published_months(lake, feed) if month[1] <= up_to]
-    if not has_moved:
-        sealed = {(seal.dataset, seal.period) for seal in lake.seals()}
-        numbered = [month for month in months if (keys_dataset(month[0]), month[1]) in sealed]
-        numbers = [
-            path
-            for dataset in dict.fromkeys(dataset for dataset, _ in numbered)
-            for path in lake.files(
-                keys_dataset(dataset), [Period.parse(label) for name, label in numbered if name == dataset]
-            )
-        ]
-        engine.register(con, "key_numbers", numbers, like=keys_dataset(feed.name))
-        found = set(engine.run_table(con, "select_months_of_keys").column("period").to_pylist())
-        months = [month for month in months if month not in numbered or month[1] in found]
-    files = [path for dataset, label in months for path in lake.files(dataset, [Period.parse(label)])]
-    engine.register(con, f"published_{feed.name}", files, like=feed.name)
-    con.execute(
-        f"CREATE OR REPLACE TEMP VIEW published_keys AS SELECT {feed.key} AS item_id, {feed.posted} AS posted_on, "  # noqa: S608
-        f"period AS placed_in FROM published_{feed.name}"
-    )
-    engine.create_table(con, "concerned", "select_concerned_items")
-    labels = {f"period={label}" for (label,) in con.sql("SELECT DISTINCT placed_in FROM concerned").fetchall()}
-    return [path for path in files if path.parent.name in labels]
-
-
-def _published_months(lake: Lake, feed: LedgerFeed) -> list[tuple[str, str]]:
-    """Every dataset and month in which rows of a feed were published, the baseline's first."""
-    return [
-        (dataset, str(period)) for dataset in (f"baseline_{feed.name}", feed.name) for period in lake.periods(dataset)
-    ]
-
-
-def _register_concerned(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, batch: Batch, moved: pa.Table) -> None:
+def _register_concerned(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, months: Sequence[Month]) -> None:
     """Make ``published_<feed>`` and ``published_items`` readable: what was published of the items that a run concerns.
 
-    Reads ``staged``, ``moved`` and ``open_quarantine``. Every statement of the run asks for these items alone, and each
-    asks again; so they are looked for once, and what is found is kept.
+    All of it lies in ``months``. Reads ``staged``, ``moved``, ``open_quarantine``. Each statement of the run asks for
+    these items alone, and each asks again; so they are looked for once, and what is found is kept.
     """
     con.execute(
         "CREATE OR REPLACE TEMP VIEW asked AS SELECT item_id FROM staged "
         "UNION ALL SELECT regexp_replace(row_key, '#[^#]*$', '') FROM open_quarantine WHERE replaces_published"
     )
-    has_moved = moved.num_rows > 0
-    register_published(con, feed, concerned_files(con, lake, feed, batch.prior, has_moved=has_moved))
+    register_published(con, feed, concerned_files(con, lake, feed, months))
     name = f"published_{feed.name}"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE concerned_{feed.name} AS SELECT {name}.* FROM {name} "  # noqa: S608
@@ -181,38 +114,6 @@ def _register_concerned(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, b
     )
     con.execute(f"DROP VIEW IF EXISTS {name}")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM concerned_{feed.name}")  # noqa: S608
-
-
-def _hinted_files(
-    lake: Lake, feed: LedgerFeed, up_to: str | None, may: Callable[[pq.FileMetaData], bool]
-) -> list[Path]:
-    """The files of a feed, published up to ``up_to``, whose statistics pass ``may``: they may hold what is asked for.
-
-    Only they are proved and read. Statistics are a hint and no proof: whoever asks holds what he finds against the
-    source's own counts.
-    """
-    found = []
-    for dataset, label in _published_months(lake, feed):
-        path = lake.path(dataset, label)
-        if up_to is not None and label <= up_to and (not path.exists() or may(pq.read_metadata(path))):
-            found += lake.files(dataset, [Period.parse(label)])
-    return found
-
-
-def _has_later_version(metadata: pq.FileMetaData) -> bool:
-    return _may_hold(metadata, "version", [(2, sys.maxsize)])
-
-
-def _may_hold(metadata: pq.FileMetaData, column: str, bounds: Sequence[tuple[Any, Any]]) -> bool:
-    """Whether a value of the column may lie between two bounds, both included."""
-    number = metadata.schema.names.index(column)
-    for group in range(metadata.num_row_groups):
-        found = metadata.row_group(group).column(number).statistics
-        if found is None or not found.has_min_max:
-            return True
-        if any(found.min <= end and start <= found.max for start, end in bounds):
-            return True
-    return False
 
 
 def _register_standing(con: DuckDBPyConnection, feed: LedgerFeed, files: list[Path], replacing: list[Path]) -> None:
@@ -275,10 +176,12 @@ def publish_feed(
     staged: Path,
     invalid_rows: pa.Table,
     moved: pa.Table,
+    published_in: Sequence[Month],
     extra: dict[str, list[Any]],
 ) -> FeedResult:
     """Derive and write the feed's files for every month of ``batch``; nothing counts before the caller seals it.
 
+    ``published_in`` are the months before it in which something was published of what was read or moved.
     ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
     Raises ``DataError`` when a limit of the policy is passed, before anything is written.
     """
@@ -295,7 +198,7 @@ def publish_feed(
     quarantine_files = _quarantine_files(lake, batch)
     engine.create_table(con, "open_before", "select_open_quarantine", quarantine_files, dataset)
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_before")
-    _register_concerned(con, lake, feed, batch, moved)
+    _register_concerned(con, lake, feed, published_in)
     entering = engine.run_table(con, "derive_quarantine", None, {**dataset, **placing})
     released = engine.run_table(con, "derive_quarantine_released", None, dataset)
     engine.create_table(con, "events", "derive_ledger_events", None, placing)
@@ -460,8 +363,8 @@ def publish_control_totals(
             wanted = {*batch.labels, *plan.moved.get(feed.name, []), *touched[feed.name]}
             months = [row for row in months if row[0] in wanted]
         bounds = [(start, end) for _, start, end in months]
-        counted = _hinted_files(lake, feed, batch.prior, partial(_may_hold, column=feed.posted, bounds=bounds))
-        replacing = _hinted_files(lake, feed, batch.prior, _has_later_version)
+        counted = hinted_files(lake, feed, batch.prior, partial(may_hold, column=feed.posted, bounds=bounds))
+        replacing = hinted_files(lake, feed, batch.prior, has_later_version)
         _register_standing(con, feed, [*counted, *new], [*replacing, *new])
         months.append((UNDATED, date.max, date.min))
         totals = engine.run_table(con, "select_image_totals", {"posting_months": _months("posted_period", months)})
@@ -660,6 +563,7 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
                 staged=staged,
                 invalid_rows=INVALID_ROWS.empty_table(),
                 moved=no_ranges(),
+                published_in=[],
                 extra=extra,
             )
             seals += result.seals

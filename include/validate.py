@@ -37,6 +37,7 @@ from include.ledger import (
     require_state,
     seal_batch,
 )
+from include.published import KEY, NUMBER, month_files
 from include.quality.gate import GateResult, check
 from include.quality.suites import load_suite
 from include.transaction_kinds import transaction_kinds_relation
@@ -131,6 +132,7 @@ class _Gate:
                 staged=staged,
                 invalid_rows=invalid,
                 moved=moved_ranges(self.ws, self.plan, feed),
+                published_in=self.plan.months_of(feed, KEY),
                 extra=extra,
             )
             seals += result.seals
@@ -266,14 +268,13 @@ class _Gate:
 
     def _find_reversed_twice(self, lake: Lake, staged: Path) -> pa.Array:
         """The numbers of the staged rows that would reverse an item a second time."""
-        from include.ledger import published_files, register_published
-
-        asked = engine.run_table(self.con, "select_reversing_numbers", {"staged": [staged]})
-        if not asked.num_rows:
+        numbers = engine.run_table(self.con, "select_reversing_numbers", {"read_rows": [staged]})
+        if not numbers.num_rows:
             return pa.array([], pa.int64())
-        # In memory, so that the few that are asked for are what all months before are held against.
-        engine.register(self.con, "reversing_numbers", asked)
-        register_published(self.con, TRANSACTIONS, published_files(lake, TRANSACTIONS, self.plan.prior))
+        # In memory, so that the few that are asked for are what the months before are held against.
+        engine.register(self.con, "reversing_numbers", numbers)
+        files = month_files(lake, self.plan.months_of(TRANSACTIONS, NUMBER))
+        engine.register(self.con, "published_transactions", files, like=TRANSACTIONS.name)
         at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
         return at_fault.column("row_no").combine_chunks()
 

@@ -18,9 +18,10 @@ from include.change_file import change_file_path
 from include.database import read_snapshot
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
 from include.lake import Lake, Seal, sha256_of
-from include.ledger import count_image, published_files, register_published
+from include.ledger import count_image
 from include.month import newest_issued
 from include.notices import count_true_notices
+from include.published import published_files, register_published
 from include.source_totals import source_totals
 from include.statement_reader import count_true_documents
 from include.statement_versions import count_true_reissues

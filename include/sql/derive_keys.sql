@@ -1,9 +1,9 @@
--- Purpose: The keys of a feed's rows as numbers, so that a later month finds out whether it has read one of them again.
+-- Purpose: What a feed's rows are asked for by, as numbers: a later month finds out whether a row of it is here.
 -- Grain: one row per number.
 -- Reads: keyed
--- Writes: transactions_keys and its like of every other ledger dataset
+-- Writes: transactions_key_hashes and its like of every other ledger dataset
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
-SELECT DISTINCT key_hash(keyed.item_id) AS key_hash
+SELECT DISTINCT key_hash(keyed.asked_for) AS key_hash
 FROM keyed
 ORDER BY key_hash

@@ -35,7 +35,6 @@ to_park AS (
 postings AS (
     SELECT
         account_key,
-        bn15,
         effect_cents,
         under_review_effect_cents,
         -- What neither counts nor moves a balance stays in the control totals and prints nowhere.
@@ -46,14 +45,12 @@ postings AS (
 earlier_effects AS (
     SELECT
         account_key,
-        bn15,
         balance_cents AS effect_cents,
         under_review_cents AS under_review_effect_cents
     FROM baseline
     UNION ALL
     SELECT
         account_key,
-        bn15,
         effect_cents,
         under_review_effect_cents
     FROM activity
@@ -63,7 +60,6 @@ earlier_effects AS (
 opening_balances AS (
     SELECT
         account_key,
-        MIN(bn15) AS bn15,
         CAST(SUM(effect_cents) AS BIGINT) AS opening_cents,
         CAST(SUM(under_review_effect_cents) AS BIGINT) AS opening_under_review_cents
     FROM earlier_effects
@@ -73,7 +69,6 @@ opening_balances AS (
 movements AS (
     SELECT
         account_key,
-        MIN(bn15) AS bn15,
         CAST(SUM(GREATEST(effect_cents, 0)) AS BIGINT) AS debits_cents,
         CAST(SUM(GREATEST(-effect_cents, 0)) AS BIGINT) AS credits_cents,
         CAST(SUM(under_review_effect_cents) AS BIGINT) AS under_review_effect_cents,
@@ -85,7 +80,6 @@ movements AS (
 balances AS (
     SELECT
         COALESCE(opening_balances.account_key, movements.account_key) AS account_key,
-        COALESCE(opening_balances.bn15, movements.bn15) AS bn15,
         COALESCE(opening_balances.opening_cents, 0) AS opening_cents,
         COALESCE(movements.debits_cents, 0) AS debits_cents,
         COALESCE(movements.credits_cents, 0) AS credits_cents,
@@ -100,7 +94,7 @@ balances AS (
 accounts_with_balances AS (
     SELECT
         COALESCE(balances.account_key, account_rows.account_key, to_park.account_key) AS account_key,
-        COALESCE(balances.bn15, account_rows.bn15, to_park.bn15) AS bn15,
+        COALESCE(account_rows.bn15, to_park.bn15, BN15_OF(balances.account_key)) AS bn15,
         COALESCE(balances.opening_cents, 0) AS opening_cents,
         COALESCE(balances.debits_cents, 0) AS debits_cents,
         COALESCE(balances.credits_cents, 0) AS credits_cents,

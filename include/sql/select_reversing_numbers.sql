@@ -1,12 +1,12 @@
 -- Purpose: The transaction numbers under which a row could reverse an item a second time.
 -- Grain: one row per number.
--- Reads: staged
--- Writes: nothing, tells what has to be looked for in all months before
+-- Reads: read_rows
+-- Writes: nothing, is the relation reversing_numbers
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
-SELECT DISTINCT staged.transaction_number
-FROM staged
+SELECT DISTINCT read_rows.transaction_number
+FROM read_rows
 WHERE
-    staged.transaction_number IS NOT NULL
-    AND (staged.kind = 'NSF' OR (staged.kind = 'PMT' AND staged.status IN ('cancelled', 'reversed')))
-ORDER BY staged.transaction_number
+    read_rows.transaction_number IS NOT NULL
+    AND (read_rows.kind = 'NSF' OR (read_rows.kind = 'PMT' AND read_rows.status IN ('cancelled', 'reversed')))
+ORDER BY read_rows.transaction_number

@@ -5,21 +5,39 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, insert, select
 
 from include import engine
+from include.carm.errors import Unavailable
+from include.carm.period import Period
 from include.database import write_transaction
 from include.demo import fill_demo
-from include.feeds import LEDGER_FEEDS, LedgerFeed
-from include.lake import Seal
-from include.ledger import concerned_files, keys_dataset, no_ranges, published_files
+from include.extract import ExtractPlan, extract_month
+from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
+from include.lake import Lake, Seal
+from include.month import open_month
 from include.operations_schema import COVERAGE
+from include.published import (
+    KEY,
+    NUMBER,
+    Month,
+    find_months,
+    keys_dataset,
+    month_files,
+    published_files,
+    published_months,
+)
+from include.source_schema import SOURCE
 from include.source_totals import last_complete_period
+from include.validate import validate_month
 from include.workspace import Workspace
 from tests.pipeline import extract_only, new_workspace
 
@@ -29,8 +47,33 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A demo world of which the month before the last one was extracted."""
     ws = new_workspace(tmp_path_factory.mktemp("before"))
     fill_demo(ws.source, accounts=120)
+    paid_in = last_complete_period(ws).previous().previous()
+    post(ws, "P-BACK", "PMT", ws.calendar.start(paid_in), -4_500, "reversed")
+    post(ws, "P-KEPT", "PMT", ws.calendar.start(paid_in), -4_600, "accepted")
+    post(ws, "P-OLD", "PMT", ws.calendar.start(last_complete_period(ws).plus(-20)), -4_900, "reversed")
     extract_only(ws, str(last_complete_period(ws).previous()))
     return ws
+
+
+def post(ws: Workspace, name: str, kind: str, day: date, cents: int, status: str = "accepted") -> None:
+    """Post a payment, or what sends it back, to the source, under a transaction number that follows from its cents."""
+    rows = SOURCE.tables["transactions"]
+    with ws.source.begin() as connection:
+        bn15 = (
+            connection.execute(select(rows.c.bn15).where(rows.c.kind == "PMT").order_by(rows.c.bn15)).scalars().first()
+        )
+        row = {column.name: 0 for column in rows.c if column.name.endswith("_cents")} | {
+            "transaction_id": name,
+            "revision": 1,
+            "bn15": bn15,
+            "kind": kind,
+            "transaction_number": f"4{abs(cents):013d}",
+            "activity_on": day,
+            "posted_on": day,
+            "status": status,
+            "amount_cents": cents,
+        }
+        connection.execute(insert(rows), row)
 
 
 @pytest.fixture
@@ -52,7 +95,7 @@ def forget_numbers(ws: Workspace) -> None:
 
 
 def rows_of(seals: list[Seal]) -> set[Seal]:
-    return {seal for seal in seals if not seal.dataset.endswith("_keys")}
+    return {seal for seal in seals if not seal.dataset.endswith("_key_hashes")}
 
 
 def test_a_lake_without_numbers_gives_the_same_month(copied: Callable[[str], Workspace]) -> None:
@@ -64,46 +107,140 @@ def test_a_lake_without_numbers_gives_the_same_month(copied: Callable[[str], Wor
     # The month has rows of items that were published before: else nothing is compared.
     assert counts["arrivals"]["revision"] > 0
     assert rows_of(with_numbers.lake().seals()) == rows_of(without.lake().seals())
-    assert without.lake().periods("transactions_keys") == [period]
+    assert without.lake().periods("transactions_key_hashes") == [period]
+
+
+def extracted(ws: Workspace, period: Period) -> tuple[dict[str, Any], ExtractPlan]:
+    """The month that was begun, and what its extraction hands to the gate."""
+    month = open_month(ws, period, "shadow", f"test {period}", "manual", lambda other_run: False)
+    extract_month(ws, month)
+    return month, ExtractPlan.read(ws.staging(month["run_id"], "extract"))
+
+
+def refused(ws: Workspace, period: Period) -> list[tuple[str, str]]:
+    """Key and reason of the rows named N- that stand in the month's quarantine."""
+    rows = pq.read_table(ws.lake().file("quarantine", period)).to_pylist()
+    found = [(row["row_key"].split("#")[0], row["reason"]) for row in rows]
+    return sorted((key, reason) for key, reason in found if key.startswith("N-"))
+
+
+@pytest.mark.parametrize("has_numbers", [True, False], ids=["with numbers", "without"])
+def test_what_undoes_a_payment_twice_is_found_in_the_month_of_the_payment(
+    copied: Callable[[str], Workspace], has_numbers: bool
+) -> None:
+    ws = copied("own")
+    if not has_numbers:
+        forget_numbers(ws)
+    period = last_complete_period(ws)
+    for name, cents in (("N-BACK", 4_500), ("N-KEPT", 4_600), ("N-UNHEARD-OF", 4_700)):
+        post(ws, name, "NSF", ws.calendar.start(period), cents)
+    month, plan = extracted(ws, period)
+    validate_month(ws, month)
+
+    assert refused(ws, period) == [("N-BACK", "reversed_twice")]
+    months = plan.months_of(TRANSACTIONS, NUMBER)
+    # Those of the payments that bounced, the demo's own among them.
+    assert ("transactions", str(period.previous().previous())) in months
+    everything = published_months(ws.lake(), TRANSACTIONS, str(period.previous()))
+    assert (months == sorted(everything)) == (not has_numbers), months
+
+
+def test_a_number_that_only_a_row_read_by_its_key_brings_is_asked_for_too(copied: Callable[[str], Workspace]) -> None:
+    without, with_row = copied("without"), copied("with")
+    period = last_complete_period(without)
+    # Its key comes again under another day: then its row of old is read too, which was taken back under its number.
+    post(with_row, "P-OLD", "PMT", with_row.calendar.start(period), -4_800)
+    found = []
+    for ws in (without, with_row):
+        _, plan = extracted(ws, period)
+        assert plan.moved[TRANSACTIONS.name] == []
+        found.append(("transactions", str(period.plus(-20))) in plan.months_of(TRANSACTIONS, NUMBER))
+    assert found == [False, True]
+
+
+def test_a_reading_of_an_earlier_release_is_refused(copied: Callable[[str], Workspace]) -> None:
+    ws = copied("own")
+    period = last_complete_period(ws)
+    month, plan = extracted(ws, period)
+    replace(plan, published_in={}).write(ws.staging(month["run_id"], "extract"))
+
+    with pytest.raises(Unavailable, match=r"what was read of transactions was not held .*: clear extract_feeds"):
+        validate_month(ws, month)
+    assert ws.lake().periods("transactions")[-1] == period.previous()
+
+
+def test_numbers_of_a_release_that_made_them_otherwise_are_none(copied: Callable[[str], Workspace]) -> None:
+    with_numbers, older = copied("with"), copied("older")
+    forget_numbers(older)
+    lake, period = older.lake(), last_complete_period(older)
+    for month in lake.periods("transactions"):
+        # What the first release with numbers called them; none of them is the number of a key today.
+        lake.publish_and_seal("transactions_keys", month, pa.table({"key_hash": [1, 2, 3]}), run_id="older")
+    extract_only(with_numbers, str(period))
+    extract_only(older, str(period))
+    assert rows_of(with_numbers.lake().seals()) == {
+        seal for seal in rows_of(lake.seals()) if seal.dataset != "transactions_keys"
+    }
+
+
+def asked_of(
+    lake: Lake, feed: LedgerFeed, up_to: str, keys: list[str], numbers: list[str] | None = None
+) -> dict[str, list[Month]]:
+    """In which months these keys, and numbers of payments, were published."""
+    with engine.connect() as con:
+        engine.register(con, "asked", pa.table({"item_id": pa.array(keys, pa.string())}))
+        engine.register(
+            con, "reversing_numbers", pa.table({"transaction_number": pa.array(numbers or [], pa.string())})
+        )
+        engine.create_view(con, "wanted", "select_wanted")
+        return find_months(con, lake, feed, up_to)
 
 
 @pytest.mark.parametrize("feed", LEDGER_FEEDS, ids=lambda feed: feed.name)
 def test_every_key_ever_published_is_found(before: Workspace, feed: LedgerFeed) -> None:
     lake = before.lake()
     up_to = str(lake.periods("transactions")[-1])
-    files = published_files(lake, feed, up_to)
-    with engine.connect() as con:
-        for path in files:
-            keys = pq.read_table(path, columns=[feed.key], partitioning=None)
-            if not keys.num_rows:
-                continue
-            engine.register(con, "asked", keys.slice(keys.num_rows // 2, 1).rename_columns(["item_id"]))
-            engine.register(con, "moved", no_ranges())
-            assert path in concerned_files(con, lake, feed, up_to, has_moved=False)
+    for path in published_files(lake, feed, up_to):
+        keys = pq.read_table(path, columns=[feed.key], partitioning=None).column(0).to_pylist()
+        for key in keys[:: max(len(keys) // 5, 1)]:
+            assert path in month_files(lake, asked_of(lake, feed, up_to, [key])[KEY])
+        everything = asked_of(lake, feed, up_to, keys)[KEY]
+        assert (path in month_files(lake, everything)) == bool(keys)
+
+
+def test_a_question_finds_what_it_asks_for_and_not_what_another_one_does(before: Workspace) -> None:
+    lake, feed = before.lake(), LEDGER_FEEDS[0]
+    months = lake.periods("transactions")
+    paid = pq.read_table(
+        lake.file("transactions", months[-1]), columns=["kind", "transaction_number", "transaction_id"]
+    )
+    payment = next(row for row in paid.to_pylist() if row["kind"] == "PMT" and row["transaction_number"])
+    own = ("transactions", str(months[-1]))
+
+    by_number = asked_of(lake, feed, own[1], [], [payment["transaction_number"]])
+    assert (own in by_number[NUMBER], by_number[KEY]) == (True, [])
+    by_key = asked_of(lake, feed, own[1], [payment["transaction_id"]])
+    assert (by_key[KEY], by_key[NUMBER]) == ([own], [])
+    # A number is no key, though it may look like one.
+    assert own not in asked_of(lake, feed, own[1], [payment["transaction_number"]])[KEY]
 
 
 def test_a_key_that_nobody_published_is_looked_for_in_no_rows(before: Workspace) -> None:
     lake, feed = before.lake(), LEDGER_FEEDS[0]
     up_to = str(lake.periods("transactions")[-1])
-    with engine.connect() as con:
-        engine.register(con, "asked", pa.table({"item_id": ["never published"]}))
-        engine.register(con, "moved", no_ranges())
-        assert concerned_files(con, lake, feed, up_to, has_moved=False) == []
+    assert asked_of(lake, feed, up_to, ["never published"])[KEY] == []
 
 
 def test_a_month_after_the_one_asked_for_is_not_known_yet(before: Workspace) -> None:
     lake, feed = before.lake(), LEDGER_FEEDS[0]
     last = lake.periods("transactions")[-1]
-    keys = pq.read_table(lake.file("transactions", last), columns=[feed.key], partitioning=None)
-    with engine.connect() as con:
-        engine.register(con, "asked", keys.rename_columns(["item_id"]))
-        engine.register(con, "moved", no_ranges())
-        found = concerned_files(con, lake, feed, str(last.previous()), has_moved=False)
-        assert lake.path("transactions", last) not in found
-        assert lake.path("transactions", last) in concerned_files(con, lake, feed, str(last), has_moved=False)
+    keys = pq.read_table(lake.file("transactions", last), columns=[feed.key], partitioning=None).column(0).to_pylist()
+    own = ("transactions", str(last))
+    assert own not in asked_of(lake, feed, str(last.previous()), keys)[KEY]
+    assert own in asked_of(lake, feed, str(last), keys)[KEY]
 
 
 def test_a_key_has_the_number_that_md5_gives_it() -> None:
-    number = int.from_bytes(hashlib.md5(b"T0000000001").digest()[8:], "little") >> 1
+    number = int.from_bytes(hashlib.md5(b"T0000000001").digest()[8:], "little") >> 12
     with engine.connect() as con:
         assert con.execute("SELECT key_hash('T0000000001'), key_hash(NULL)").fetchall() == [(number, None)]
