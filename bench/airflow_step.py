@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -198,11 +199,20 @@ def without_airflow(world: World, clock: Clock) -> Answer:
 @contextmanager
 def _before_the_month(world: World, name: str) -> Iterator[tuple[Workspace, str]]:
     """A data folder and the source's URL; the tables of the pipeline lie in the folder, and not in the source."""
-    from bench.world_lake import history
+    from bench.world_lake import opened
 
     folder = world.scratch(name)
     with world.postgres(lambda text: None) as url:
-        yield history(world, LAST.previous(), folder, source_url=url), url
+        # By a process that ends, for its memory is none of the month's.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_make_history, world, folder).result()
+        yield opened(folder, url), url
+
+
+def _make_history(world: World, folder: Path) -> None:
+    from bench.world_lake import history
+
+    history(world, LAST.previous(), folder)
 
 
 def _connection(url: str) -> dict[str, Any]:

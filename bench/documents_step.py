@@ -1,9 +1,9 @@
 """The documents of a month: HTML and CSV of all its statements, and PDF of a sample of them, on two cores.
 
 The month is the last of the world: as many statements as it makes, with as many lines as its accounts have, a few with
-hundreds or thousands. Their heads and lines are derived by the SQL of the pipeline, once, and kept with the world. Ours
-is the step as the Dag runs it: shards, dealt to two processes. The others get two processes and the same parts, and
-are proved to say the same.
+hundreds or thousands; their heads and lines are drawn up by the step before, which is not measured here. Ours is the
+step as the Dag runs it: shards, dealt to two processes. The others get two processes and the same parts, and are proved
+to say the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -35,25 +34,20 @@ from bench.pdf_step import sample_statement
 from bench.plain_pages import JoinedPages, PlainPages, words_of
 from bench.plain_pdf import LEFT_OUT, pdf_maker
 from bench.world import LAST, World
-from include import engine
+from bench.world_lake import history, make_lake, opened, run_of
 from include import lake as lake_module
 from include.carm.allocation import AllocationRules, Disbursement
 from include.carm.calendar import Calendar
 from include.carm.contacts import Contacts
-from include.carm.policy import Policy
 from include.carm.statement import CSV_COLUMNS, Statement, StatementHead, StatementLine
-from include.database import connect_engine
-from include.feeds import ACCOUNTS, TRANSACTIONS
-from include.operations import migrate
-from include.parking import RELATION as NOBODY
 from include.statement_objects import read_objects
 from include.statement_pdf import StatementPdfs
-from include.statements import SHARD_STATEMENTS, render_shard
-from include.transaction_kinds import transaction_kinds_relation
+from include.statements import SHARD_STATEMENTS, publish_statement_lines, render_shard
 from include.workspace import Workspace
 
 CORES = 2
-MONTH = {"period": str(LAST), "effects": "shadow", "area": "lake", "run_id": "bench"}
+MONTH = run_of(LAST)
+SCRATCH = "documents"
 SAMPLED = 40
 """Every so many statements one is compared word by word, so that comparing takes less than making."""
 PDF_SAMPLE = 48
@@ -64,57 +58,9 @@ WRITTEN = "writing the same bytes to disk"
 PLAIN = "a plain Jinja2 loop and csv.writer, a file each"
 WEASYPRINT = "a plain Jinja2 loop and WeasyPrint, PDF/UA-1"
 
-ACCOUNT_ROWS = """
-SELECT
-    bn15, CAST(substr(bn15, 1, 9) AS BIGINT) * 10000 + 1 AS account_key, legal_name, operating_name, program_type,
-    status, closed_on, language
-FROM read_parquet($path)
-"""
-POSTINGS = """
-SELECT
-    * EXCLUDE (revision), revision, revision AS version, CAST(substr(bn15, 1, 9) AS BIGINT) * 10000 + 1 AS account_key,
-    'on_time' AS arrival, FALSE AS is_late, TRUE AS is_counted, amount_cents AS effect_cents,
-    CASE WHEN status = 'under_review' THEN amount_cents ELSE 0 END AS under_review_effect_cents
-FROM read_parquet($path)
-"""
-# Who pays more than was posted owed it before; one account in forty owes something and had nothing posted.
-BALANCES = """
-WITH moved AS (
-    SELECT account_key, CAST(sum(effect_cents) AS BIGINT) AS effect_cents FROM transactions GROUP BY account_key
-)
-SELECT
-    bn15, account_key,
-    CASE
-        WHEN effect_cents < 0 AND hash(account_key, 'owed') % 10 > 0 THEN -effect_cents
-        WHEN effect_cents IS NULL AND hash(account_key, 'owed') % 40 = 0 THEN 1001 + CAST(account_key % 90000 AS BIGINT)
-        ELSE 0
-    END AS balance_cents,
-    0 AS under_review_cents
-FROM accounts LEFT JOIN moved USING (account_key)
-"""
-# What is owed is as old as the number of the account says, for where it comes from is not known here.
-AGEING = """
-WITH owed AS (
-    SELECT account_key, sum(balance_cents) AS cents, hash(account_key, 'age') % 10 AS age
-    FROM (
-        SELECT account_key, balance_cents FROM baseline
-        UNION ALL SELECT account_key, effect_cents FROM transactions
-    )
-    GROUP BY account_key
-)
-SELECT
-    account_key,
-    CAST(CASE WHEN cents <= 0 OR age < 7 THEN cents ELSE 0 END AS BIGINT) AS ageing_current_cents,
-    CAST(CASE WHEN cents > 0 AND age = 7 THEN cents ELSE 0 END AS BIGINT) AS ageing_30_cents,
-    CAST(CASE WHEN cents > 0 AND age = 8 THEN cents ELSE 0 END AS BIGINT) AS ageing_60_cents,
-    CAST(CASE WHEN cents > 0 AND age = 9 THEN cents ELSE 0 END AS BIGINT) AS ageing_90_cents,
-    CAST(0 AS BIGINT) AS ageing_over_90_cents
-FROM owed
-"""
-
 
 def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
-    """Measure the documents of the world's last month; ``folder`` is not needed, for they lie with the world."""
+    """Measure the documents of the world's last month; what they are made of lies with the world, as large as it is."""
     count = _prepare(world, say)
     ways = [
         Way("specialised templates, packed and hashed", "ours", ours),
@@ -134,70 +80,25 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     entries = contest(world, ways, rounds, say)
     beside = (Target(WEASYPRINT, 1 / 12),) if len(ways) > 1 else ()
     found.append(Stage("PDF of a month's statements, two cores", "statements", count, entries, beside))
-    rmtree(_workspace(world).staging(MONTH["run_id"], "statements"))
+    rmtree(world.folder / "scratch" / SCRATCH)
     return found
 
 
 # The month
 
 
-def _folder(world: World) -> Path:
-    """Where the month's lake lies; another text of this module makes another."""
-    return world.folder / f"documents-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
-
-
-def _workspace(world: World) -> Workspace:
-    url = f"sqlite:///{_folder(world) / 'source.db'}"
-    return Workspace(_folder(world), url, url, Calendar.load(), Policy.load())
-
-
 def _prepare(world: World, say: Callable[[str], None]) -> int:
-    """Make the lake of the month where it is not there yet; returns how many statements it has."""
-    done = _folder(world) / "made"
-    if not done.exists():
-        for stale in world.folder.glob("documents-*"):
-            rmtree(stale)
-        done.parent.mkdir(parents=True)
-        ws = _workspace(world)
-        connect_engine(ws.apply_url, create=True).connect().close()
-        migrate(ws.apply_url)
-        _publish_month(ws, world)
-        done.touch()
-    heads = pq.read_metadata(_workspace(world).lake().path("statement_heads", LAST)).num_rows
-    lines = pq.read_metadata(_workspace(world).lake().path("statement_lines", LAST)).num_rows
+    """Draw up the statements of the month, as its run does; returns how many they are."""
+    make_lake(world, say)
+    publish_statement_lines(history(world, LAST, world.scratch(SCRATCH)), MONTH)
+    lake = _workspace(world).lake()
+    heads, lines = (pq.read_metadata(lake.path(name, LAST)).num_rows for name in ("statement_heads", "statement_lines"))
     say(f"  {heads:,} statements, {lines:,} lines")
     return int(heads)
 
 
-def _publish_month(ws: Workspace, world: World) -> None:
-    lake = ws.lake()
-    days = {
-        "period": str(LAST),
-        "period_start": ws.calendar.start(LAST),
-        "period_end": ws.calendar.end(LAST),
-        "issued_on": ws.calendar.issued_on(LAST),
-        "due_on": ws.calendar.due_on(LAST),
-    }
-    with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        _make(con, "accounts", ACCOUNT_ROWS, world.rows(ACCOUNTS))
-        _make(con, "transactions", POSTINGS, world.rows(TRANSACTIONS, LAST))
-        _make(con, "baseline", BALANCES)
-        _make(con, "ageing", AGEING)
-        for dataset in ("activity", "interest"):
-            engine.register(con, dataset, [])
-        engine.register(con, "parking", NOBODY.empty_table())
-        engine.register(con, "transaction_kinds", transaction_kinds_relation())
-        engine.create_table(con, "statement_heads", "derive_statement_heads", parameters=days)
-        engine.create_table(con, "statement_lines", "derive_statement_lines")
-        seals = [
-            lake.publish(name, LAST, con.table(name).to_arrow_reader(engine.BATCH_ROWS))
-            for name in ("statement_heads", "statement_lines")
-        ]
-    lake.seal(seals, run_id="bench")
-
-
-def _make(con: duckdb.DuckDBPyConnection, name: str, query: str, path: Path | None = None) -> None:
-    con.execute(f"CREATE TEMP TABLE {name} AS {query}", {} if path is None else {"path": str(path)})
+def _workspace(world: World) -> Workspace:
+    return opened(world.folder / "scratch" / SCRATCH)
 
 
 def _shards(world: World) -> list[dict[str, Any]]:

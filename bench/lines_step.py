@@ -21,6 +21,7 @@ from include.carm.policy import Policy
 from include.database import connect_engine
 from include.datasets import schema_of
 from include.lake import Lake
+from include.open_items import keep_labelled_items
 from include.operations import migrate
 from include.parking import RELATION as NOBODY
 from include.statements import draw_up_statements, gather_month, publish_statement_lines
@@ -145,6 +146,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
 
     def gather() -> None:
         gather_month(ws, opened, lake, LAST)
+        keep_labelled_items(opened)
         engine.register(opened, "parking", NOBODY.empty_table())
 
     def draw_up() -> None:

@@ -160,6 +160,16 @@ class _Joined:
             self._add_section(page, section, list(group))
         if not sections:
             page.append(f"<p>{t['no_transactions']}</p>\n")
+        if head.calculated_interest_cents:
+            calculated = t["calculated_interest_value"].format(
+                period_start=head.period_start,
+                period_end=head.period_end,
+                calculated_interest=money(head.calculated_interest_cents, language),
+            )
+            page.append(
+                f"<section>\n<h3>{t['calculated_interest']}</h3>\n<p>{calculated}</p>\n"
+                f"<p>{t['calculated_interest_note']}</p>\n</section>\n"
+            )
         page.append(f"<h2>{t['what_to_do']}</h2>\n<ul>\n")
         if head.total_payable_cents:
             do_pay = t["do_pay"].format(total=total, due_on=due, bn15=head.bn15)

@@ -3,7 +3,9 @@ or where ``CARM_BENCH_DATA`` says.
 
 Shaped as the field is. A fifth of the accounts does nothing in four years, half of them something in every tenth month,
 a quarter in two of five, and one in twenty works always and has most of the postings; a few have thousands a month.
-Debts are paid in the same month (60 %), the next (35 %) or three months later. Keys are random, as the worst case.
+Debts are paid in the same month (60 %), the next (35 %) or three months later. Of what was paid in the month of the
+debt, one payment in 250 comes back from the bank in the next month, and is made again. Keys are random, as the worst
+case.
 
 The rows lie as Parquet files, a month each, and in a PostgreSQL of its own. Nothing of it is random: the same profile
 gives the same files.
@@ -87,7 +89,8 @@ SELECT
 FROM drawn
 """
 
-# Who pays in the same month does so on one of its last days.
+# Who pays in the same month does so on one of its last days; so does who pays again what the bank sent back. An NSF
+# has the transaction number of its payment.
 POSTINGS = """
 WITH paid AS (
     SELECT number, bn15, 0 AS months_ago, sum(duty + duty // 20) AS cents FROM debts_0 WHERE pays < 60 GROUP BY ALL
@@ -96,14 +99,28 @@ WITH paid AS (
     UNION ALL
     SELECT number, bn15, 3, sum(duty + duty // 20) FROM debts_3 WHERE pays >= 95 GROUP BY ALL
 ),
+returned AS (
+    SELECT number, bn15, hash(number, $before, 0) AS luck, sum(duty + duty // 20) AS cents FROM debts_1
+    WHERE pays < 60 AND hash(number, $before, 0) % 250 = 0 GROUP BY ALL
+),
 drawn AS (
-    SELECT number, bn15, item, luck, duty, duty // 20 AS gst, duty + duty // 20 AS cents FROM debts_0
+    SELECT
+        number, bn15, item, luck, luck AS paid_by, 'item' AS role, duty, duty // 20 AS gst, duty + duty // 20 AS cents
+    FROM debts_0
     UNION ALL
-    SELECT number, bn15, -1 - months_ago, hash(number, $month, months_ago), 0, 0, CAST(-cents AS BIGINT) FROM paid
+    SELECT
+        number, bn15, -1 - months_ago, hash(number, $month, months_ago), hash(number, $month, months_ago), 'PMT', 0, 0,
+        CAST(-cents AS BIGINT)
+    FROM paid
+    UNION ALL
+    SELECT number, bn15, -5, luck // 251, luck, 'NSF', 0, 0, CAST(cents AS BIGINT) FROM returned
+    UNION ALL
+    SELECT number, bn15, -6, hash(number, $month, 5), hash(number, $month, 5), 'PMT', 0, 0, CAST(-cents AS BIGINT)
+    FROM returned
 ),
 posted AS (
     SELECT *,
-        CASE WHEN item < 0 THEN $last_day - CAST(luck % 3 AS INTEGER)
+        CASE WHEN role = 'PMT' THEN $last_day - CAST(luck % 3 AS INTEGER)
             ELSE $first_day + CAST(luck % ($last_day - $first_day - 2) AS INTEGER) END AS posted_on
     FROM drawn
 )
@@ -111,8 +128,9 @@ SELECT
     printf('%016x', hash(number, $month, item, 'key')) AS transaction_id,
     CAST(1 AS BIGINT) AS revision,
     bn15,
-    CASE WHEN item < 0 THEN 'PMT' WHEN luck % 89 = 0 THEN 'LAP' WHEN luck % 3 = 0 THEN 'CAD' ELSE 'B3' END AS kind,
-    CASE WHEN item >= 0 THEN printf('12345%09d', luck % 1000000000) END AS transaction_number,
+    CASE WHEN role <> 'item' THEN role WHEN luck % 89 = 0 THEN 'LAP' WHEN luck % 3 = 0 THEN 'CAD' ELSE 'B3' END AS kind,
+    CASE WHEN role = 'item' THEN printf('12345%09d', luck % 1000000000)
+        ELSE printf('4%013d', paid_by % 10000000000000) END AS transaction_number,
     posted_on - CAST(luck % 9 AS INTEGER) AS activity_on,
     posted_on,
     CASE WHEN item >= 0 AND luck % 3 = 1 THEN $first_day + 45 END AS due_on,
@@ -215,12 +233,8 @@ def _make_source(world: World, say: Callable[[str], None]) -> None:
                 earlier = str(months[number - ago]) if number >= ago else ""
                 none = "" if earlier else " LIMIT 0"
                 con.execute(DEBTS.format(offset=ago) + none, {"month": earlier, "scale": scale})
-            days = {
-                "month": str(month),
-                "first_day": calendar.start(month),
-                "last_day": calendar.end(month),
-            }
-            rows += _write(con, POSTINGS, days, world.rows(TRANSACTIONS, month))
+            days = {"month": str(month), "first_day": calendar.start(month), "last_day": calendar.end(month)}
+            rows += _write(con, POSTINGS, days | {"before": str(month.previous())}, world.rows(TRANSACTIONS, month))
             _write(con, EXPORTS, days, world.rows(EXPORT_DECLARATIONS, month))
             say(f"  made {month}: {rows:,} postings so far")
 

@@ -29,10 +29,10 @@ from include.database import connect_engine, write_transaction
 from include.datasets import COMPONENTS, schema_of
 from include.feeds import ACCOUNTS, EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
 from include.lake import Lake, Seal
-from include.ledger import keys_dataset, publish_keys
 from include.open_items import carry_forward
 from include.operations import migrate
 from include.operations_schema import FEED_COVERAGE
+from include.published import keys_dataset, publish_keys
 from include.source_totals import EXPORT_KIND
 from include.workspace import Workspace
 
@@ -134,11 +134,17 @@ def _whole(world: World) -> Path:
     return world.folder / f"lake-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
 
 
-def _workspace(folder: Path, source_url: str | None) -> Workspace:
+def opened(folder: Path, source_url: str | None = None) -> Workspace:
+    """The workspace that :func:`history` or :func:`extracted` made in ``folder``, for another process."""
     own = f"sqlite:///{folder / 'operations.db'}"
-    connect_engine(own, create=True).connect().close()
-    migrate(own)
     return Workspace(folder, source_url or own, own, Calendar.load(), Policy.load())
+
+
+def _workspace(folder: Path, source_url: str | None) -> Workspace:
+    ws = opened(folder, source_url)
+    connect_engine(ws.apply_url, create=True).connect().close()
+    migrate(ws.apply_url)
+    return ws
 
 
 def _database() -> duckdb.DuckDBPyConnection:
