@@ -8,8 +8,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from include import engine
+from include.carm.business_number import account_key
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -22,6 +25,15 @@ def test_connections_share_a_database_and_nothing_that_they_make() -> None:
             with pytest.raises(Exception, match=f"{name} does not exist"):
                 other.execute(f"SELECT * FROM {name}")
         assert other.execute("SELECT iso_day('2021-12-24')::VARCHAR").fetchall() == [("2021-12-24",)]
+
+
+@given(st.from_regex(r"[0-9]{9}RM[0-9]{4}", fullmatch=True))
+@example("000000000RM0000")
+@example("999999999RM9999")
+def test_an_account_key_gives_its_business_number_back(bn15: str) -> None:
+    with engine.connect() as con:
+        key, back = con.execute("SELECT account_key($1), bn15_of(account_key($1))", [bn15]).fetchall()[0]
+    assert (account_key(bn15), bn15) == (key, back)
 
 
 def test_a_database_goes_on_when_its_spill_folder_was_cleared_between_two_steps(tmp_path: Path) -> None:
