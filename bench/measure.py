@@ -25,8 +25,8 @@ Role = Literal["ours", "peer", "floor"]
 Answer = Mapping[str, Any] | None
 """What a way came to, for comparing; None where it makes something that no other one makes."""
 
-SAMPLE_SECONDS = 0.05
-"""Between two looks at the memory of a way and its processes."""
+SAMPLE_SECONDS, LOOK_SHARE = 0.05, 0.02
+"""Between two looks at the memory of a way and its processes, and the most of a core that looking may take from it."""
 
 
 @dataclass(frozen=True)
@@ -205,11 +205,13 @@ def run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
     process = context.Process(target=_work, args=(way.run, world, theirs))
     process.start()
     theirs.close()
-    peak = 0
+    peak, look_seconds = 0, 0.0
     watched = psutil.Process(process.pid)
     try:
-        while not ours.poll(SAMPLE_SECONDS):
+        while not ours.poll(max(SAMPLE_SECONDS, look_seconds / LOOK_SHARE)):
+            start = time.perf_counter()
             peak = max(peak, _memory_of(watched))
+            look_seconds = time.perf_counter() - start
         seconds, own_peak, note, answer = ours.recv()
     except EOFError:
         process.join()
