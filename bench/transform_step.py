@@ -81,12 +81,11 @@ def ours(world: World, clock: Clock) -> Answer:
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         gather(ws, con)
         with clock:
-            draw_up_statements(ws, con, LAST)
-            names = ("statement_heads", "statement_lines", "parked", "ledger_totals")
-            lake.seal(
-                [lake.publish(name, LAST, con.table(name).to_arrow_reader(engine.BATCH_ROWS)) for name in names],
-                run_id=month["run_id"],
-            )
+            drawn_up = draw_up_statements(ws, con, LAST, spill)
+            seals = [lake.publish(name, LAST, path) for name, path in drawn_up.items()]
+            for name in ("parked", "ledger_totals"):
+                seals.append(lake.publish(name, LAST, con.table(name).to_arrow_reader(engine.BATCH_ROWS)))
+            lake.seal(seals, run_id=month["run_id"])
     files = ("account_decisions", "statement_heads", "statement_lines")
     return answer_of({name: lake.path(dataset, LAST) for name, dataset in zip(RESULTS, files, strict=True)})
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,18 @@ def write_parquet(path: Path, data: pa.Table | pa.RecordBatchReader, schema: pa.
             writer.write_table(pa.concat_tables(waiting).combine_chunks(), ROW_GROUP_ROWS)
             rows += waiting_rows
     return rows
+
+
+@contextmanager
+def explained(dataset: str, period: Period | str) -> Iterator[None]:
+    """Say of a disk that refuses what to do about it, as ``Unavailable``."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write {dataset} for {period} ({error.strerror or error}): "
+            "make room in the data folder, or make it writable, and run the month again"
+        ) from error
 
 
 def have_same_rows(one: Path, other: Path) -> bool:
@@ -214,17 +227,22 @@ class Lake:
 
     # Writing
 
-    def publish(self, dataset: str, period: Period | str, data: pa.Table | pa.RecordBatchReader) -> Seal:
+    def publish(self, dataset: str, period: Period | str, data: pa.Table | pa.RecordBatchReader | Path) -> Seal:
         """Write one partition and move it into place; it does not count until :meth:`seal` has recorded it.
 
-        The same rows leave the file untouched, and take the bytes of the record's in a shadow lake; a file that they
-        replace is kept below ``superseded/``.
+        A ``Path`` is a file of :func:`write_parquet` with the dataset's schema, and is moved. The same rows leave the
+        file untouched, and take the bytes of the record's in a shadow lake; a file that they replace is kept below
+        ``superseded/``. Raises ``Unavailable`` where the disk refuses.
         """
         target = self.path(dataset, period)
-        try:
+        with explained(dataset, period):
             target.parent.mkdir(parents=True, exist_ok=True)
             fresh = target.with_name(f".data.{os.getpid()}.parquet")
-            rows = write_parquet(fresh, data, SCHEMAS.get(dataset))
+            if isinstance(data, Path):
+                shutil.move(data, fresh)
+                rows = pq.read_metadata(fresh).num_rows
+            else:
+                rows = write_parquet(fresh, data, SCHEMAS.get(dataset))
             seal = Seal(dataset, str(period), rows, sha256_of(fresh))
             if alike := self.sealed_alike(seal, fresh):
                 seal, file = alike
@@ -241,11 +259,6 @@ class Lake:
             with fresh.open("rb") as written:
                 os.fsync(written.fileno())
             fresh.replace(target)
-        except OSError as error:
-            raise Unavailable(
-                f"cannot write {dataset} for {period} ({error.strerror or error}): "
-                "make room in the data folder, or make it writable, and run the month again"
-            ) from error
         return seal
 
     def seal(self, seals: Sequence[Seal], *, run_id: str, connection: Connection | None = None) -> None:

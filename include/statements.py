@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -31,10 +31,11 @@ from include.carm.statement import (
     StatementLine,
 )
 from include.database import write_transaction
+from include.datasets import SCHEMAS
 from include.document_registry import record_documents, refuse_other_documents
 from include.documents import write_pack
 from include.interest import calculate_interest
-from include.lake import Lake, Seal, sha256_of, write_parquet
+from include.lake import Lake, Seal, explained, sha256_of, write_parquet
 from include.ledger_totals import write_ledger_totals
 from include.open_items import carry_forward, derive_open_items, keep_labelled_items
 from include.parking import (
@@ -88,14 +89,20 @@ def publish_statement_lines(ws: Workspace, month: dict[str, Any]) -> dict[str, A
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         carry_forward(ws, con, period, month["run_id"])
         gather_month(ws, con, lake, period)
-        seals = [_publish(ws, month, lake, con, name, period) for name in _GATHERED]
+        seals = [_publish(ws, month, lake, name, period, _write(con, name, period, spill)) for name in _GATHERED]
         keep_labelled_items(con)
         engine.register(con, "parking", outstanding_accounts(ws, lake, month, period))
-        draw_up_statements(ws, con, period)
-        prove_statements(con, lake, period, ws.policy.parking, partial(draw_up_statements, ws, con, period))
+        files: dict[str, Path] = {}
+
+        def draw_up() -> None:
+            files.update(draw_up_statements(ws, con, period, spill))
+
+        draw_up()
+        prove_statements(con, lake, period, ws.policy.parking, draw_up)
         derive_brokers(ws, con, lake, period)
         untold = prove_brokers(ws, con, lake, period)
-        seals += [_publish(ws, month, lake, con, name, period) for name in _DRAWN_UP]
+        files |= {name: _write(con, name, period, spill) for name in _DRAWN_UP if name not in files}
+        seals += [_publish(ws, month, lake, name, period, files[name]) for name in _DRAWN_UP]
     lake.seal(seals, run_id=month["run_id"])
     rows = {seal.dataset: seal.rows for seal in seals}
     return {
@@ -194,7 +201,7 @@ def derive_statement(ws: Workspace, period: Period, bn15: str, *, account: pa.Ta
         accounts = None if account is None else _with_account(lake, period, account)
         gather_month(ws, con, lake, period, accounts)
         engine.register(con, "parking", recorded_parking(lake, period, without=None if account is None else bn15))
-        draw_up_statements(ws, con, period)
+        draw_up_statements(ws, con, period, spill)
         require_sound(con, lake, period, bn15)
         head, lines = (_of_account(con, name, bn15) for name in ("statement_heads", "statement_lines"))
     if not head.num_rows:
@@ -247,8 +254,12 @@ def gather_month(
     engine.register(con, "baseline", lake.files("baseline"))
 
 
-def draw_up_statements(ws: Workspace, con: DuckDBPyConnection, period: Period) -> None:
-    """Heads and lines of all accounts but those of the relation ``parking``, and what follows from them."""
+def draw_up_statements(ws: Workspace, con: DuckDBPyConnection, period: Period, folder: Path) -> dict[str, Path]:
+    """Heads and lines of all accounts but those of the relation ``parking``, and what follows from them.
+
+    Heads and lines are written at once, each to a new file below ``folder``, and what is proved of them and derived
+    from them reads those files: they are what is published. Returns the files by dataset.
+    """
     days = {
         "period": str(period),
         "period_start": ws.calendar.start(period),
@@ -256,30 +267,35 @@ def draw_up_statements(ws: Workspace, con: DuckDBPyConnection, period: Period) -
         "issued_on": ws.calendar.issued_on(period),
         "due_on": ws.calendar.due_on(period),
     }
-    engine.create_table(con, "statement_heads", "derive_statement_heads", parameters=days)
-    engine.create_table(con, "statement_lines", "derive_statement_lines")
+    files = {}
+    for dataset, parameters in (("statement_heads", days), ("statement_lines", {})):
+        rows = engine.run(con, f"derive_{dataset}", None, parameters)
+        files[dataset] = _write(con, dataset, period, folder, rows)
+        engine.register(con, dataset, [files[dataset]])
     engine.create_table(con, "parked", "derive_parked_statements")
     engine.create_table(con, "ledger_totals", "derive_ledger_totals")
+    return files
 
 
-def _publish(
-    ws: Workspace, month: Mapping[str, Any], lake: Lake, con: DuckDBPyConnection, dataset: str, period: Period
-) -> Seal:
-    """Publish the relation of this name, but never over the different one of a month that was issued."""
-    data = con.table(dataset).to_arrow_reader(engine.BATCH_ROWS)
+def _write(
+    con: DuckDBPyConnection, dataset: str, period: Period, folder: Path, rows: pa.RecordBatchReader | None = None
+) -> Path:
+    """Write ``rows``, or those of the relation of this name, to a new file below ``folder``."""
+    with explained(dataset, period):
+        path = Path(mkdtemp(prefix=f"{dataset}-", dir=folder)) / "data.parquet"
+        write_parquet(path, rows or con.table(dataset).to_arrow_reader(engine.BATCH_ROWS), SCHEMAS.get(dataset))
+    return path
+
+
+def _publish(ws: Workspace, month: Mapping[str, Any], lake: Lake, dataset: str, period: Period, path: Path) -> Seal:
+    """Publish the file, but never over the different one of a month that was issued."""
     with ws.operations.connect() as connection:
         is_free = month["area"] != "lake" or not is_issued(connection, period)
     if is_free:
-        return lake.publish(dataset, period, data)
-    folder = ws.staging(month["run_id"], "statements")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{dataset}.parquet"
-    try:
-        seal = Seal(dataset, str(period), write_parquet(path, data), sha256_of(path))
-        if alike := lake.sealed_alike(seal, path):
-            seal, _ = alike
-    finally:
-        path.unlink(missing_ok=True)
+        return lake.publish(dataset, period, path)
+    seal = Seal(dataset, str(period), pq.read_metadata(path).num_rows, sha256_of(path))
+    if alike := lake.sealed_alike(seal, path):
+        seal, _ = alike
     if seal not in lake.seals(dataset):
         raise issued_otherwise(period, f"its {dataset} would come out different")
     return seal
