@@ -15,6 +15,7 @@ from sqlalchemy import and_, delete, exists, insert, select, update
 from include import engine
 from include.audit import digest_rows
 from include.carm.period import Period
+from include.notice_intents import call_off_coming
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def announcements_sha256(connection: Connection) -> str:
 def withdraw_announcements(connection: Connection, plan_hash: str) -> int:
     """End the announcements of a plan that a person undoes, as if they had never been; returns how many."""
     told = CLOSURE_ANNOUNCEMENTS.c
+    call_off_coming(connection, plan_hash)
     # Cleared in the month that made them: no later month knows of them.
     result = connection.execute(
         update(CLOSURE_ANNOUNCEMENTS)

@@ -24,6 +24,7 @@ from include.change_file import change_file_sha256, publish_change_file
 from include.database import write_transaction
 from include.journal import applied_changes, count_outcomes, journal_sha256, write_journal
 from include.moved_accounts import find_moved
+from include.notice_intents import owe_changes
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.plan import LIVE_FOR_GOOD, hash_plan
 from include.source_rows import source_snapshot
@@ -73,6 +74,7 @@ def apply_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[
             _replace_versions(connection, plan)
             _require_one_successor(connection, plan)
         record_announcements(ws, connection, plan)
+        owe_changes(connection, plan_hash, str(period), plan.effective_on, month["run_id"])
         counts = _finish(connection, plan, done=done, run_id=month["run_id"])
         facts = {"plan_hash": plan_hash, "run_id": month["run_id"], "approved_by": approved_by, **counts}
         facts["journal_sha256"] = journal_sha256(connection, plan_hash)

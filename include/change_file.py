@@ -25,6 +25,7 @@ from include.carm.period import Period
 from include.database import write_transaction
 from include.documents import write_file
 from include.journal import count_outcomes, journal_sha256
+from include.notice_intents import owe_confirmed
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def confirm_changes(ws: Workspace, month: Mapping[str, Any]) -> dict[str, int]:
         for (plan_hash, outcome), numbers in by_answer.items():
             counts[outcome] += len(numbers)
             _settle(connection, plan_hash, outcome, numbers, month["period"])
+        for plan_hash in sorted({plan_hash for plan_hash, outcome in by_answer if outcome == "confirmed"}):
+            owe_confirmed(connection, plan_hash, month["period"], month["run_id"])
         counts["open"] = waiting.num_rows - len(answers)
         for plan_hash in sorted({plan_hash for plan_hash, _ in by_answer}):
             _close(connection, plan_hash, month["period"])

@@ -115,18 +115,18 @@ def applied_changes(ws: Workspace, period: Period) -> pa.Table:
     """The changes that came true in the period, one row an account by its key.
 
     That is what live plans of the period applied, and what the register confirmed in it of changes handed over before.
-    Columns ``bn15, action (close, convert), program_type, new_program_type``.
+    Columns ``bn15, action (close, convert), program_type, new_program_type, effective_on``.
     """
     change = ACCOUNT_CHANGES.c
-    columns = (change.bn15, change.action, change.program_type, change.new_program_type)
+    columns = (change.bn15, change.action, change.program_type, change.new_program_type, change.effective_on)
     came_true = or_(
         and_(change.outcome == "applied", change.period == str(period)),
         and_(change.outcome == "confirmed", change.settled_in == str(period)),
     )
     with ws.operations.connect() as connection:
         rows = connection.execute(select(*columns).where(came_true).order_by(change.account_key)).mappings().all()
-    schema = pa.schema([(column.name, pa.string()) for column in columns])
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    fields = [(column.name, pa.date32() if column is change.effective_on else pa.string()) for column in columns]
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(fields))
 
 
 def count_outcomes(connection: Connection, plan_hash: str) -> dict[str, int]:

@@ -101,11 +101,12 @@ def safe_link(url: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Message:
-    """A rendered notice: the subject line, and the two parts as UTF-8."""
+    """A rendered notice: the subject line, the two parts, and the calendar entries that come with it, as UTF-8."""
 
     subject: str
     text: bytes
     html: bytes
+    calendars: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

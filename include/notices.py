@@ -38,6 +38,7 @@ from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
+from include.notice_intents import Told, about_statement, settle
 from include.notice_page import (
     EASTERN,
     LANGUAGES,
@@ -54,6 +55,7 @@ from include.notice_page import (
     one_line,
     safe_link,
 )
+from include.outbox import Parts, keep_pack, plan_messages
 from include.statement_registry import tell_notices
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ ACCOUNT_CHANGES = pa.schema(
         ("action", pa.string()),
         ("program_type", pa.string()),
         ("new_program_type", pa.string()),
+        ("effective_on", pa.date32()),
     ]
 )
 """The changes that a live run applied, as :func:`include.apply.applied_changes` gives them."""
@@ -158,13 +161,13 @@ def publish_notices(
         "account_addresses": account_addresses(ws, period),
     }
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        recipients = engine.run_table(con, "derive_account_notices", relations, {"is_live": is_live})
+        parameters = {"is_live": is_live, "effective_on": ws.calendar.effective_on(period)}
+        recipients = engine.run_table(con, "derive_account_notices", relations, parameters)
 
-    effective_on = ws.calendar.effective_on(period)
     subjects = {
-        "statement": lambda row: f"{row['bn15']}/{period}",
-        "closure": lambda row: f"{row['bn15']}/{effective_on}",
-        "conversion": lambda row: f"{row['bn15']}/{effective_on}/{row['new_program_type']}",
+        "statement": lambda row: about_statement(row["bn15"], period),
+        "closure": lambda row: f"{row['bn15']}/{row['effective_on']}",
+        "conversion": lambda row: f"{row['bn15']}/{row['effective_on']}/{row['new_program_type']}",
     }
     reachable, unreachable = sort_out(recipients, hash_key, lambda row: subjects[row["kind"]](row))
     contacts = Contacts.load()
@@ -286,23 +289,25 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 
 
 def sort_out(table: pa.Table, hash_key: bytes, subject_of: Callable[[Row], str]) -> tuple[pa.Table, list[Row]]:
-    """Whom a message can reach, by kind and message key and without addresses; and ``kind, bn15, reason`` of the rest.
+    """Whom a message can reach, by kind and message key; and of the rest ``kind, about, version, bn15, reason``.
 
-    ``bn15`` is empty for the distribution list, where there is nothing to name but the address itself.
+    ``about`` is what the message is about, whoever it goes to. ``bn15`` is empty for the distribution list, where there
+    is nothing to name but the address itself.
     """
-    keys: list[tuple[str | None, str | None]] = []
+    keys: list[tuple[str | None, str | None, str | None]] = []
     unreachable: list[Row] = []
     for row in _rows(table):
-        problem = address_problem(row["address"])
+        problem, about = address_problem(row["address"]), subject_of(row)
         if problem:
-            unreachable.append({"kind": row["kind"], "bn15": row.get("bn15") or "", "reason": problem})
-            keys.append((None, None))
+            names = {"kind": row["kind"], "about": about, "version": row["version"]}
+            unreachable.append({**names, "bn15": row.get("bn15") or "", "reason": problem})
+            keys.append((None, None, None))
         else:
             recipient = recipient_key(row["address"], hash_key)
-            keys.append((recipient, message_key(row["kind"], recipient, subject_of(row), row["version"])))
-    for position, name in enumerate(("recipient_key", "message_key")):
-        table = table.append_column(name, pa.array([pair[position] for pair in keys], pa.string()))
-    reachable = table.filter(table["message_key"].is_valid()).drop_columns("address")
+            keys.append((recipient, message_key(row["kind"], recipient, about, row["version"]), about))
+    for position, name in enumerate(("recipient_key", "message_key", "about")):
+        table = table.append_column(name, pa.array([found[position] for found in keys], pa.string()))
+    reachable = table.filter(table["message_key"].is_valid())
     return reachable.sort_by([("kind", "ascending"), ("message_key", "ascending")]), unreachable
 
 
@@ -319,7 +324,7 @@ def _account_notice(row: Row, period: Period, calendar: Calendar, contacts: Cont
             due_on=row["due_on"],
             version=row["version"],
         )
-    issued_on, effective_on, years = calendar.issued_on(period), calendar.effective_on(period), calendar.dormancy_years
+    issued_on, effective_on, years = calendar.issued_on(period), row["effective_on"], calendar.dormancy_years
     if row["kind"] == "closure":
         return ClosureNotice(
             bn15,
@@ -385,15 +390,14 @@ def publish_messages(
         )
     staging = ws.staging(month["run_id"], dataset)
     folder = ws.documents(month["area"]) / "notices" / f"period={period}"
-    written: list[dict[str, str]] = []
+    written: list[dict[str, Any]] = []
     with _plain_disk_errors(period):
         rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         for kind, name in sorted(packs_of.items()):
             messages = reachable.filter(pc.equal(reachable["kind"], kind))
             for number, start in enumerate(range(0, messages.num_rows, MESSAGES_PER_PACK), start=1):
-                pack = messages.slice(start, MESSAGES_PER_PACK)
-                write_pack(staging / f"{name}-{number:04d}.zip", _documents(pack, render, written))
+                written += _write_pack(ws, staging / f"{name}-{number:04d}.zip", messages, start, render)
         packs = {path.name for path in staging.iterdir()}
         if lists_unreachable:
             _write_unreachable(staging / "unreachable.csv", unreachable)
@@ -409,8 +413,13 @@ def publish_messages(
     table = pa.Table.from_pylist(written, NOTICES)
     lake = ws.lake(month["area"])
     seal = lake.publish(dataset, period, table)
+    is_live = month["effects"] == "live" and lake.area == "lake"
     with write_transaction(ws.operations) as connection:
         lake.seal([seal], run_id=month["run_id"], connection=connection)
+        addressed = ({**row, "period": period} for row in written)
+        planned = plan_messages(connection, addressed, is_live=is_live, run_id=month["run_id"])
+        if is_live:
+            settle(connection, map(_identity, written), {_identity(row): row["reason"] for row in unreachable})
         if lake.area == "lake":
             tell_notices(connection, dataset, period, seal.sha256)
     return {
@@ -418,21 +427,38 @@ def publish_messages(
         "by_kind": _count(packs_of, written, "language"),
         "unreachable": _count(packs_of, unreachable, "reason"),
         "packs": len(packs),
+        "outbox": planned,
         "sha256": seal.sha256,
     }
 
 
+def _identity(row: Row) -> Told:
+    return row["kind"], row["about"], row["version"]
+
+
+def _write_pack(
+    ws: Workspace, path: Path, messages: pa.Table, start: int, render: Callable[[Row], Message]
+) -> list[dict[str, Any]]:
+    """Render the messages of one pack, and keep it in the outbox; returns what they are, a row a message."""
+    written: list[dict[str, Any]] = []
+    pack = write_pack(path, _documents(messages.slice(start, MESSAGES_PER_PACK), render, written))
+    kept_as = keep_pack(ws, path, pack.sha256)
+    return [{**row, "pack": kept_as} for row in written]
+
+
+_OF_ROW = ("message_key", "kind", "recipient_key", "about", "version", "address", "language")
+
+
 def _documents(
-    messages: pa.Table, render: Callable[[Row], Message], written: list[dict[str, str]]
+    messages: pa.Table, render: Callable[[Row], Message], written: list[dict[str, Any]]
 ) -> Iterator[tuple[str, bytes]]:
-    """The members of one pack, sorted by name; what they are is added to ``written``, the rows of the dataset."""
+    """The members of one pack, sorted by name; what they are is added to ``written``."""
     for row in _rows(messages):
-        message, key = render(row), row["message_key"]
-        digest = hashlib.sha256(message.text + message.html).hexdigest()
-        facts = {name: row[name] for name in ("message_key", "kind", "recipient_key", "language")}
-        written.append({**facts, "subject": message.subject, "body_sha256": digest})
-        yield f"{key}.html", message.html
-        yield f"{key}.txt", message.text
+        message = render(row)
+        parts = Parts(message.text, message.html, message.calendars)
+        hashes = {"body_sha256": parts.body_sha256, "calendar_sha256": parts.calendar_sha256}
+        written.append({**{name: row[name] for name in _OF_ROW}, "subject": message.subject, **hashes})
+        yield from parts.members(row["message_key"])
 
 
 def _count(kinds: Iterable[str], rows: Sequence[Row], by: str) -> dict[str, dict[str, int]]:
@@ -443,7 +469,7 @@ def _count(kinds: Iterable[str], rows: Sequence[Row], by: str) -> dict[str, dict
 def _write_unreachable(path: Path, rows: Sequence[Row]) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ("kind", "bn15", "reason"), lineterminator="\n")
+        table = csv.DictWriter(file, ("kind", "bn15", "reason"), lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
 

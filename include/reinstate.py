@@ -23,6 +23,7 @@ from include.carm.counts import tell_count
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
+from include.notice_intents import owe_reinstatements
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS, REINSTATEMENTS
 from include.person_records import BEFORE_ANY_MONTH, next_known_from, next_number, require_person, require_reason
 from include.plans import LEFT_WORDS, find_plan
@@ -297,6 +298,7 @@ def _reinstate(connection: Connection, changes: Sequence[Mapping[str, Any]], com
     ]
     for start in range(0, len(rows), BATCH_ROWS):
         connection.execute(insert(REINSTATEMENTS), rows[start : start + BATCH_ROWS])
+    owe_reinstatements(connection, rows)
     if rows:
         these = REINSTATEMENTS.c.reinstatement_no.between(first, first + len(rows) - 1)
         _write_versions(connection, these, common["effective_on"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 from include.addresses import account_addresses
 from include.carm.contacts import Contacts
 from include.carm.period import Period
+from include.notice_intents import about_act
 from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
 from include.notices import checked_key, publish_messages, sort_out
 from include.register import accounts_on_record
@@ -79,11 +80,10 @@ def _address_of(ws: Workspace, act: Mapping[str, Any]) -> str | None:
 
 
 def _addressed(act: Mapping[str, Any], head: StatementHead, address: str | None) -> dict[str, Any]:
-    about = f"{act['bn15']}/{act['period']}"
     return {
         # A notice of a version has the key that a notice of its month would have: it is the same message.
         "kind": "statement",
-        "subject_of_notice": f"{about}/withdrawn" if act["act"] == "withdraw" else about,
+        "subject_of_notice": about_act(act["act"], act["bn15"], act["period"]),
         "address": address,
         "language": head.language,
         **{name: act[name] for name in ("bn15", "act_no", "version")},

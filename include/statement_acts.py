@@ -33,6 +33,7 @@ from include.datasets import schema_of
 from include.documents import write_pack
 from include.month import newest_issued
 from include.month_locks import require_unlocked
+from include.notice_intents import about_act, owe
 from include.operations import bring_up_to_date
 from include.operations_statement_tables import MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.parking import parked_reason, still_outstanding
@@ -142,6 +143,7 @@ def withdraw(ws: Workspace, period: Period, bn15: str, order: Order) -> dict[str
         _require_same(connection, period, number, current.version)
         act = _record_act(connection, "withdraw", period, number, current.version, order)
         connection.execute(update(STATEMENT_REGISTRY).where(_is(act)).values(withdrawn_by=act["act_no"]))
+        _owe_notice(connection, act)
         _tell(connection, act)
     return _outcome(act)
 
@@ -272,6 +274,7 @@ def _issue(
         versions = _with_version(ws, period, statement, row)
         seal = lake.publish("statement_versions", period, versions)
         lake.seal([seal], run_id=order.run_id, connection=connection)
+        _owe_notice(connection, act)
         _tell(connection, act, registered=row, supersedes=supersedes, versions_sha256=seal.sha256)
     return _outcome(act)
 
@@ -331,6 +334,12 @@ def _record_act(
     }
     connection.execute(insert(STATEMENT_ACTS).values(row))
     return row
+
+
+def _owe_notice(connection: Connection, act: Mapping[str, Any]) -> None:
+    notice = ("statement", about_act(act["act"], act["bn15"], act["period"]), act["version"])
+    told_with = {"bn15": act["bn15"], "period": act["period"], "run_id": act["run_id"]}
+    owe(connection, notice, cause=f"act {act['act_no']}", **told_with)
 
 
 def _is(act: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from include.audit import append_link, digest_rows, facts_told
 from include.carm.errors import DataError, Refused
 from include.carm.period import Period
+from include.notice_intents import owe_statements
 from include.operations_schema import COVERAGE
 from include.operations_statement_tables import DOCUMENT_REGISTRY, ISSUED_MONTHS, STATEMENT_REGISTRY
 
@@ -91,6 +92,8 @@ def record_issue(connection: Connection, period: Period, statements: pa.Table, i
     for batch in statements.select(("period", "bn15", "version", *HASHES)).to_batches(max_chunksize=_ROWS_AN_INSERT):
         if batch.num_rows:
             connection.execute(insert(STATEMENT_REGISTRY), [{**row, **issue.made_by} for row in batch.to_pylist()])
+    issued = zip(statements.column("bn15").to_pylist(), statements.column("version").to_pylist(), strict=True)
+    owe_statements(connection, str(period), issued, issue.run_id)
     connection.execute(
         insert(ISSUED_MONTHS).values(
             period=str(period),

@@ -2,7 +2,7 @@
 -- Grain: one row per kind, account and recipient.
 -- Reads: account_addresses, account_changes, account_decisions, accounts, statements
 -- Writes: none
--- Parameters: is_live
+-- Parameters: effective_on, is_live
 -- Rerun: the same rows in the same order.
 --
 -- No amount is selected: a statement notice must not carry one, because the last balance is what proves a client's
@@ -31,7 +31,8 @@ changes AS (
         bn15,
         action,
         program_type,
-        new_program_type
+        new_program_type,
+        CAST($effective_on AS DATE) AS effective_on
     FROM account_decisions
     WHERE
         NOT $is_live
@@ -42,7 +43,9 @@ changes AS (
         bn15,
         action,
         program_type,
-        new_program_type
+        new_program_type,
+        -- Of a change that was handed over, the day that it holds from and not the month that confirms it.
+        effective_on
     FROM account_changes
     WHERE
         $is_live
@@ -59,7 +62,8 @@ occasions AS (
         issued_on,
         due_on,
         NULL AS program_type,
-        NULL AS new_program_type
+        NULL AS new_program_type,
+        NULL AS effective_on
     FROM statements
     UNION ALL
     SELECT
@@ -74,7 +78,8 @@ occasions AS (
         NULL AS issued_on,
         NULL AS due_on,
         program_type,
-        new_program_type
+        new_program_type,
+        effective_on
     FROM changes
 )
 
@@ -91,7 +96,8 @@ SELECT
     occasions.issued_on,
     occasions.due_on,
     occasions.program_type,
-    occasions.new_program_type
+    occasions.new_program_type,
+    occasions.effective_on
 FROM occasions
 LEFT JOIN recipients
     ON occasions.bn15 = recipients.bn15

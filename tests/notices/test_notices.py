@@ -79,9 +79,11 @@ def test_a_live_run_tells_only_what_was_applied(tmp_path: Path) -> None:
     month = Month(tmp_path, effects="live")
     month.hold("accounts", [account(A), account(B)])
     month.seal("account_decisions", [decision(A), decision(B)])
-    applied = pa.Table.from_pylist([decision(B)], ACCOUNT_CHANGES)
+    applied = pa.Table.from_pylist([decision(B, effective_on=date(2021, 11, 25))], ACCOUNT_CHANGES)
     assert run(month, account_changes=applied)["by_kind"]["closure"] == {"en": 1}
     assert B in month.texts("closure")[0]
+    # Of a change that was handed over and confirmed later, the day on which it took effect.
+    assert "2021-11-25" in month.texts("closure")[0]
 
 
 def test_a_live_run_asks_the_journal_what_was_applied(tmp_path: Path) -> None:
@@ -238,7 +240,9 @@ def filled(month: Month) -> Month:
 def test_the_same_month_again_gives_the_same_bytes(month: Month) -> None:
     filled(month)
     first, left = [run(month), run_webinars(month)], month.files()
-    assert first == [run(month), run_webinars(month)]
+    again = [run(month), run_webinars(month)]
+    assert [outcome["outbox"]["sealed"] for outcome in first + again] == [4, 2, 0, 0]
+    assert [{**outcome, "outbox": None} for outcome in first] == [{**outcome, "outbox": None} for outcome in again]
     assert left == month.files()
     assert len(left) == 4 + 1 + 2  # four packs, the list, two datasets
 

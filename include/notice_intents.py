@@ -1,0 +1,169 @@
+"""Notices that are owed: written with the change that causes them, settled by the step that writes the notices.
+
+So no change can be made, and no statement be issued, of which nobody is told and nobody knows that nobody was told.
+Every function takes the connection of the transaction that it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, case, exists, func, insert, literal, select, update
+
+from include.operations_notice_tables import NOTICE_INTENTS
+from include.operations_plan_tables import ACCOUNT_CHANGES
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from sqlalchemy.engine import Connection
+
+_ROWS_AT_ONCE = 5_000
+
+Told = tuple[str, str, int]
+"""What identifies a notice but for whom it goes to: kind, what it is about, version."""
+
+
+def about_statement(bn15: str, period: object) -> str:
+    """What the notice of a statement is about."""
+    return f"{bn15}/{period}"
+
+
+def about_act(act: str, bn15: str, period: object) -> str:
+    """What the notice of an act about a statement is about; a version that it issued is told as any other version."""
+    return f"{about_statement(bn15, period)}/withdrawn" if act == "withdraw" else about_statement(bn15, period)
+
+
+def owe_statements(connection: Connection, period: str, statements: Iterable[tuple[str, int]], run_id: str) -> None:
+    """The notices of a month's statements (account and version), owed from the moment they are issued."""
+    common = {"kind": "statement", "period": period, "cause": f"issue {period}", "state": "owed", "run_id": run_id}
+    rows: list[dict[str, Any]] = []
+    for bn15, version in statements:
+        rows.append({**common, "about": about_statement(bn15, period), "version": version, "bn15": bn15})
+        if len(rows) == _ROWS_AT_ONCE:
+            connection.execute(insert(NOTICE_INTENTS), rows)
+            rows = []
+    if rows:
+        connection.execute(insert(NOTICE_INTENTS), rows)
+
+
+def owe_changes(connection: Connection, plan_hash: str, period: str, effective_on: date, run_id: str) -> None:
+    """The notices of what a plan changed, and of the closures that it announced."""
+    change = ACCOUNT_CHANGES.c
+    came_true = change.outcome.in_(("applied", "announced"))
+    _owe_journalled(connection, plan_hash, period, effective_on, run_id, came_true)
+
+
+def owe_confirmed(connection: Connection, plan_hash: str, period: str, run_id: str) -> None:
+    """The notices of changes handed over before, which the register confirmed in ``period``."""
+    change = ACCOUNT_CHANGES.c
+    of_plan = select(change.effective_on).where(change.plan_hash == plan_hash).limit(1)
+    effective_on = connection.execute(of_plan).scalar_one()
+    came_true = (change.outcome == "confirmed") & (change.settled_in == period)
+    _owe_journalled(connection, plan_hash, period, effective_on, run_id, came_true)
+
+
+def _owe_journalled(
+    connection: Connection, plan_hash: str, period: str, effective_on: date, run_id: str, came_true: Any
+) -> None:
+    change, intent = ACCOUNT_CHANGES.c, NOTICE_INTENTS.c
+    day = effective_on.isoformat()
+    about = case(
+        (change.action == "convert", change.bn15 + f"/{day}/" + func.coalesce(change.new_program_type, "")),
+        (change.action == "candidate", change.bn15 + f"/{period}"),
+        else_=change.bn15 + f"/{day}",
+    )
+    kind = case(
+        (change.action == "convert", "conversion"), (change.action == "candidate", "closure_coming"), else_="closure"
+    )
+    columns = {
+        intent.kind: kind.label("kind"),
+        intent.about: about.label("about"),
+        intent.version: literal(1).label("version"),
+        intent.bn15: change.bn15,
+        intent.period: literal(period),
+        intent.cause: literal(f"plan {plan_hash}"),
+        intent.state: literal("owed"),
+        intent.run_id: literal(run_id),
+    }
+    owed = select(*columns.values()).where(change.plan_hash == plan_hash, came_true)
+    # Another plan of the same month may have owed it before, and it may have been called off since.
+    same = owed.subquery()
+    is_same = (same.c.kind == intent.kind) & (same.c.about == intent.about) & (intent.version == 1)
+    connection.execute(
+        update(NOTICE_INTENTS)
+        .where(intent.state == "called_off", exists().where(is_same))
+        .values(state="owed", cause=f"plan {plan_hash}", run_id=run_id)
+    )
+    is_known = exists().where(intent.kind == kind, intent.about == about, intent.version == 1)
+    connection.execute(insert(NOTICE_INTENTS).from_select([column.name for column in columns], owed.where(~is_known)))
+
+
+def owe(connection: Connection, notice: Told, *, bn15: str, period: str, cause: str, run_id: str) -> None:
+    """One notice: of an act about a statement, of an account that was opened again."""
+    kind, about, version = notice
+    row = {"kind": kind, "about": about, "version": version, "bn15": bn15, "period": period}
+    connection.execute(insert(NOTICE_INTENTS).values(**row, cause=cause, state="owed", run_id=run_id))
+
+
+def owe_reinstatements(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The notices of counter-actions, told with the first month whose decisions know of them.
+
+    ``rows`` are those of ``carm_reinstatements``. One account may be opened, and opened again, on the same day: the
+    second is a further version.
+    """
+    intents = []
+    for row in rows:
+        about = f"{row['bn15']}/{row['effective_on'].isoformat()}"
+        known = select(func.count()).where(NOTICE_INTENTS.c.kind == "reinstatement", NOTICE_INTENTS.c.about == about)
+        intents.append(
+            {
+                "kind": "reinstatement",
+                "about": about,
+                "version": connection.execute(known).scalar_one() + 1,
+                "bn15": row["bn15"],
+                "period": row["known_from"],
+                "cause": f"reinstatement {row['reinstatement_no']}",
+                "state": "owed",
+                "run_id": row["run_id"],
+            }
+        )
+    for start in range(0, len(intents), _ROWS_AT_ONCE):
+        connection.execute(insert(NOTICE_INTENTS), intents[start : start + _ROWS_AT_ONCE])
+
+
+def call_off_coming(connection: Connection, plan_hash: str) -> None:
+    """The coming closures that a plan announced are not told any more, where they were not told yet."""
+    intent = NOTICE_INTENTS.c
+    which = intent.kind == "closure_coming", intent.cause == f"plan {plan_hash}", intent.state == "owed"
+    connection.execute(update(NOTICE_INTENTS).where(*which).values(state="called_off"))
+
+
+def settle(connection: Connection, told: Iterable[Told], unreachable: Mapping[Told, str]) -> None:
+    """Record of notices that are owed that they are told, or why they cannot be; of others nothing is recorded."""
+    intent = NOTICE_INTENTS.c
+    is_this = (
+        (intent.kind == bindparam("its_kind"))
+        & (intent.about == bindparam("its_about"))
+        & (intent.version == bindparam("its_version"))
+    )
+    told = set(told)
+    _settle(connection, update(NOTICE_INTENTS).where(is_this, intent.state != "called_off").values(state="told"), told)
+    for reason in sorted(set(unreachable.values())):
+        of_reason = {notice for notice, why in unreachable.items() if why == reason and notice not in told}
+        values = {"state": "unreachable", "reason": reason}
+        _settle(connection, update(NOTICE_INTENTS).where(is_this, intent.state == "owed").values(**values), of_reason)
+
+
+def _settle(connection: Connection, statement: Any, notices: Iterable[Told]) -> None:
+    rows = [{"its_kind": kind, "its_about": about, "its_version": version} for kind, about, version in sorted(notices)]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        connection.execute(statement, rows[start : start + _ROWS_AT_ONCE])
+
+
+def still_owed(connection: Connection, period: str) -> dict[str, int]:
+    """How many notices of the month are still owed, by kind."""
+    intent = NOTICE_INTENTS.c
+    query = select(intent.kind, func.count()).where(intent.period == period, intent.state == "owed")
+    return {row[0]: row[1] for row in connection.execute(query.group_by(intent.kind).order_by(intent.kind))}

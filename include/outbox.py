@@ -1,0 +1,226 @@
+"""The outbox: every message that is to be sent, once, with what it says, before anything of it is sent.
+
+A message is a row of ``carm_outbox``, by its business key, and the parts of its text in a pack below
+``DATA/outbox/``, which is never written again. Messages of a live run are *planned*; those of a shadow run or a
+backfill are *sealed*: they can be looked at and are never sent. :mod:`include.deliver` alone sends.
+``docs/adr/0054-outbox.md`` says why it is so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, exists, func, or_, select, update
+
+from include.carm.errors import DataError, Unavailable, UsageError
+from include.documents import read_member
+from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, RowMapping
+
+    from include.workspace import Workspace
+
+STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
+LIST_KINDS = ("webinar", "quarterly")
+"""What goes to the distribution list; everything else is about an account, and no unsubscribing stops it."""
+
+_ROWS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a message says: plain text, HTML, and the calendar entries that come with it, as UTF-8."""
+
+    text: bytes
+    html: bytes
+    calendars: tuple[bytes, ...] = ()
+
+    @property
+    def body_sha256(self) -> str:
+        """SHA-256 of the text followed by the HTML."""
+        return hashlib.sha256(self.text + self.html).hexdigest()
+
+    @property
+    def calendar_sha256(self) -> str | None:
+        """SHA-256 of the calendar entries, one after the other; None where there is none."""
+        return hashlib.sha256(b"".join(self.calendars)).hexdigest() if self.calendars else None
+
+    def members(self, key: str) -> Iterator[tuple[str, bytes]]:
+        """The members of a pack that hold the message ``key``, in the order of their names."""
+        for number, calendar in enumerate(self.calendars, start=1):
+            yield f"{key}.{number:03d}.ics", calendar
+        yield f"{key}.html", self.html
+        yield f"{key}.txt", self.text
+
+
+def folder_of(ws: Workspace) -> Path:
+    """Where the packs of the outbox lie."""
+    return ws.data / "outbox"
+
+
+def keep_pack(ws: Workspace, path: Path, sha256: str) -> str:
+    """Keep a pack of rendered messages in the outbox for good; returns the name it has there.
+
+    A link to the same file, where the file system has links: what replaces the pack in its own place leaves this one
+    as it is. Raises ``Unavailable`` where the disk refuses.
+    """
+    name = f"{path.stem}-{sha256[:16]}.zip"
+    folder = folder_of(ws)
+    target, fresh = folder / name, folder / f".{name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if target.exists():
+            return name
+        try:
+            os.link(path, fresh)
+        except OSError:
+            shutil.copyfile(path, fresh)
+            fresh.chmod(0o600)
+        fresh.replace(target)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write {target} ({error.strerror or error}): make room in the data folder, or make it writable, "
+            "and run the month again"
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return name
+
+
+def plan_messages(
+    connection: Connection, messages: Iterable[Mapping[str, Any]], *, is_live: bool, run_id: str
+) -> dict[str, int]:
+    """Put messages into the outbox, in the caller's transaction; one whose key is known stays as it is.
+
+    A message has ``message_key, kind, recipient_key, about, version, period, address, language, subject, pack,
+    body_sha256, calendar_sha256``. A live run plans, any other seals; what was sealed before is planned by a live run.
+    Who is not written to has it suppressed. Returns how many messages are new, by state.
+    """
+    state, fresh, suppressed = "planned" if is_live else "sealed", 0, 0
+    for batch in _batches(messages):
+        rows = [{**row, "state": state, "attempts": 0, "run_id": run_id} for row in batch]
+        fresh += connection.execute(_insert_new(connection), rows).rowcount
+        if is_live:
+            fresh += _plan_sealed(connection, batch, run_id)
+        suppressed += _suppress(connection, batch)
+    return {state: fresh - suppressed, "suppressed": suppressed}
+
+
+def _batches(messages: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    batch: list[Mapping[str, Any]] = []
+    for message in messages:
+        batch.append(message)
+        if len(batch) == _ROWS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _insert_new(connection: Connection) -> Any:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+        return insert_postgresql(OUTBOX).on_conflict_do_nothing()
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+    return insert_sqlite(OUTBOX).on_conflict_do_nothing()
+
+
+def _plan_sealed(connection: Connection, batch: Sequence[Mapping[str, Any]], run_id: str) -> int:
+    """A live run sends what a shadow run had sealed, and says what it says now."""
+    keys = [row["message_key"] for row in batch]
+    sealed = set()
+    for some in _slices(keys):
+        query = select(OUTBOX.c.message_key).where(OUTBOX.c.message_key.in_(some), OUTBOX.c.state == "sealed")
+        sealed |= set(connection.execute(query).scalars())
+    if not sealed:
+        return 0
+    names = ("address", "language", "subject", "pack", "body_sha256", "calendar_sha256", "period")
+    rows = [
+        {"sealed_key": row["message_key"], **{f"new_{name}": row[name] for name in names}}
+        for row in batch
+        if row["message_key"] in sealed
+    ]
+    planned = (
+        update(OUTBOX)
+        .where(OUTBOX.c.message_key == bindparam("sealed_key"), OUTBOX.c.state == "sealed")
+        .values(state="planned", run_id=run_id, **{name: bindparam(f"new_{name}") for name in names})
+    )
+    connection.execute(planned, rows)
+    return len(rows)
+
+
+def _suppress(connection: Connection, batch: Sequence[Mapping[str, Any]]) -> int:
+    """Suppress the planned ones among the batch whose recipient is not written to; returns how many."""
+    suppressed = 0
+    for some in _slices([row["message_key"] for row in batch]):
+        which = OUTBOX.c.message_key.in_(some), OUTBOX.c.state == "planned", is_suppressed()
+        suppressed += connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount
+    return suppressed
+
+
+def is_suppressed() -> Any:
+    """The condition that the recipient of a row of the outbox is not to get it."""
+    suppression = SUPPRESSIONS.c
+    applies = or_(suppression.scope == "all", OUTBOX.c.kind.in_(LIST_KINDS))
+    return exists().where(suppression.recipient_key == OUTBOX.c.recipient_key, applies)
+
+
+def _slices(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+# Reading
+
+
+def find_message(connection: Connection, key: str) -> RowMapping:
+    """One message by its key or the beginning of it; raises ``UsageError`` where that is none, or not one alone."""
+    if len(key) < 6 or not key.isalnum():
+        raise UsageError("a message is named by its key, or by at least the first 6 of its 32 characters")
+    query = select(OUTBOX).where(OUTBOX.c.message_key.startswith(key.lower(), autoescape=True)).limit(2)
+    found = connection.execute(query).mappings().all()
+    if len(found) != 1:
+        what = "no message has" if not found else "more than one message has"
+        raise UsageError(f"{what} a key that begins with {key}: carm outbox list shows the keys")
+    return found[0]
+
+
+def read_parts(ws: Workspace, message: Mapping[str, Any]) -> Parts:
+    """What a message says, as it was put into the outbox.
+
+    Raises ``DataError`` where the pack is missing, or holds something else than what was planned.
+    """
+    pack, key = folder_of(ws) / message["pack"], message["message_key"]
+    if not pack.exists():
+        raise DataError(f"{pack} is missing: restore the outbox from a backup; nothing of it is sent until then")
+    text, html = read_member(pack, f"{key}.txt"), read_member(pack, f"{key}.html")
+    parts = Parts(text or b"", html or b"", tuple(_calendars(pack, key)) if message["calendar_sha256"] else ())
+    told = (message["body_sha256"], message["calendar_sha256"])
+    if (parts.body_sha256, parts.calendar_sha256) != told:
+        raise DataError(f"message {key[:12]} in {pack} is not the one that was planned: restore the pack from a backup")
+    return parts
+
+
+def _calendars(pack: Path, key: str) -> Iterator[bytes]:
+    number = 1
+    while (calendar := read_member(pack, f"{key}.{number:03d}.ics")) is not None:
+        yield calendar
+        number += 1
+
+
+def count_messages(connection: Connection, period: str | None = None) -> list[dict[str, Any]]:
+    """``kind, state, messages`` of the outbox, of a month where one is given; by kind and state."""
+    query = select(OUTBOX.c.kind, OUTBOX.c.state, func.count().label("messages"))
+    if period is not None:
+        query = query.where(OUTBOX.c.period == period)
+    query = query.group_by(OUTBOX.c.kind, OUTBOX.c.state).order_by(OUTBOX.c.kind, OUTBOX.c.state)
+    return [dict(row) for row in connection.execute(query).mappings()]
