@@ -1,0 +1,205 @@
+"""Each message is sent at most once and none is lost, whatever the server and the sender do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import select, update
+
+from include.audit import facts_told
+from include.carm.errors import DataError, Unavailable, UsageError
+from include.database import write_transaction
+from include.deliver import plan_again, take_for_sent
+from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
+from include.outbox import folder_of
+from tests.mail.post import PostOffice, open_post
+
+ONE, TWO = "one@example.org", "two@example.org"
+
+
+@pytest.fixture
+def post(tmp_path: Path, database_url: str) -> Iterator[PostOffice]:
+    with open_post(tmp_path / "data", database_url) as opened:
+        yield opened
+
+
+def test_what_is_planned_is_sent_once(post: PostOffice) -> None:
+    (key, _) = post.plan(ONE, TWO)
+    assert post.send() == {"sent": 2, "put_off": 0, "failed": 0, "unknown": 0, "suppressed": 0, "waiting": 0}
+    assert post.send()["sent"] == 0
+    assert sorted(post.taken.addresses) == [ONE, TWO]
+    row = post.row(key)
+    assert (row["state"], row["attempts"], row["reply"], row["claimed_by"]) == ("sent", 1, "250", "sender 1")
+
+
+def test_many_go_over_one_connection(post: PostOffice) -> None:
+    post.plan(*(f"reader{number}@example.org" for number in range(20)))
+    post.send()
+    assert (len(post.taken.mails), post.taken.connections) == (20, 1)
+
+
+def test_what_is_sealed_is_never_sent_until_a_live_run_plans_it(post: PostOffice) -> None:
+    post.plan(ONE, is_live=False)
+    assert (post.send()["sent"], post.states()) == (0, {ONE: "sealed"})
+    post.plan(ONE)
+    assert (post.send()["sent"], post.states()) == (1, {ONE: "sent"})
+    post.plan(ONE)
+    assert post.send()["sent"] == 0
+
+
+@pytest.mark.parametrize("mood", ["later-rcpt", "later-data", "drop-rcpt"])
+def test_what_was_surely_not_taken_is_tried_again_later_and_fails_in_the_end(post: PostOffice, mood: str) -> None:
+    (key, _) = post.plan(f"{mood}@example.org", ONE)
+    began = post.clock.now()
+    found = post.send()
+    assert (found["sent"], found["put_off"], found["waiting"]) == (1, 1, 1)
+    assert post.row(key)["next_attempt_at"] == "2022-01-05T12:05:00.000000Z"
+    assert post.send()["put_off"] == 0, "not before its time"
+    post.clock.time = began + timedelta(minutes=5)
+    assert post.send()["put_off"] == 1
+    assert post.row(key)["next_attempt_at"] == "2022-01-05T12:15:00.000000Z"
+    post.clock.time = began + timedelta(minutes=15)
+    assert post.send()["failed"] == 1
+    assert post.states() == {f"{mood}@example.org": "failed", ONE: "sent"}
+    assert post.taken.asked[f"{mood}@example.org"] == 3
+    assert post.taken.addresses == [ONE]
+
+
+@pytest.mark.parametrize(("mood", "reply"), [("never-rcpt", "550"), ("never-data", "554")])
+def test_what_the_server_refuses_for_good_is_recorded_without_its_words(
+    post: PostOffice, mood: str, reply: str
+) -> None:
+    (key, _) = post.plan(f"{mood}@example.org", ONE)
+    assert (post.send()["failed"], post.send()["failed"]) == (1, 0)
+    assert (post.row(key)["state"], post.row(key)["reply"]) == ("failed", reply)
+    assert post.taken.addresses == [ONE]
+
+
+def test_a_connection_that_breaks_while_the_mail_goes_over_loses_nothing(post: PostOffice) -> None:
+    (key, _) = post.plan("drop-data@example.org", ONE)
+    post.send()
+    # The last line may have left this machine before it knew that nobody listens: then it says that it does not know.
+    assert post.row(key)["state"] in ("planned", "unknown")
+    assert post.taken.addresses == [ONE]
+
+
+@pytest.mark.parametrize("mood", ["lost", "garbled"])
+def test_what_was_handed_over_without_an_answer_is_unknown_and_not_sent_again(post: PostOffice, mood: str) -> None:
+    (key, _) = post.plan(f"{mood}@example.org", ONE)
+    found = post.send()
+    assert (found["unknown"], found["sent"]) == (1, 1)
+    post.clock.wait(1e6)
+    post.send("sender 2")
+    assert post.row(key)["state"] == "unknown"
+    assert sorted(post.taken.addresses) == [f"{mood}@example.org", ONE]
+
+
+def test_what_a_sender_that_is_gone_was_handing_over_is_unknown(post: PostOffice) -> None:
+    one, two = post.plan(ONE, TWO)
+    with write_transaction(post.ws.operations) as connection:
+        for key, sender in ((one, "dead"), (two, "alive")):
+            claimed = update(OUTBOX).where(OUTBOX.c.message_key == key)
+            connection.execute(claimed.values(state="sending", claimed_by=sender))
+    assert post.send(active=("alive",))["unknown"] == 1
+    assert post.states() == {ONE: "unknown", TWO: "sending"}
+    assert post.taken.addresses == []
+
+
+def test_two_senders_at_once_send_each_message_once(post: PostOffice) -> None:
+    addresses = [f"reader{number}@example.org" for number in range(60)]
+    post.plan(*addresses)
+    names = ("sender 1", "sender 2")
+    senders = [Thread(target=post.send, args=(name,), kwargs={"active": names}) for name in names]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert sorted(post.taken.addresses) == sorted(addresses)
+    assert set(post.states().values()) == {"sent"}
+
+
+def test_a_run_sends_no_more_than_its_measure(post: PostOffice) -> None:
+    post.plan(*(f"reader{number}@example.org" for number in range(5)))
+    assert [post.send(messages_a_run=2)["sent"] for _ in range(3)] == [2, 2, 1]
+
+
+def test_a_run_asks_no_more_of_the_server_in_a_second_than_it_may(post: PostOffice) -> None:
+    post.plan(*(f"reader{number}@example.org" for number in range(5)))
+    began = post.clock.now()
+    post.send(messages_a_second=2)
+    assert post.clock.now() - began == timedelta(seconds=2.5)
+
+
+def test_a_server_that_cannot_be_reached_ends_the_run_and_changes_nothing(post: PostOffice) -> None:
+    post.plan(ONE)
+    post.port = 1
+    with pytest.raises(Unavailable, match=r"cannot be reached \(ConnectionRefusedError\): 1 messages wait"):
+        post.send()
+    assert post.states() == {ONE: "planned"}
+
+
+def test_so_many_refusals_in_a_row_are_no_fault_of_the_recipients(post: PostOffice) -> None:
+    post.plan(*(f"never-rcpt-{number}@example.org" for number in range(30)))
+    with pytest.raises(DataError, match="refused 10 messages in a row"):
+        post.send()
+    assert list(post.states().values()).count("failed") == 10
+
+
+def test_whoever_unsubscribed_since_gets_nothing_of_the_list_and_all_about_the_account(post: PostOffice) -> None:
+    (of_list,) = post.plan(ONE, kind="webinar", about="webinars/2022-01")
+    (of_account,) = post.plan(ONE)
+    suppression = {"scope": "list", "reason": "unsubscribed", "since": post.clock.now().date(), "source": "command"}
+    with write_transaction(post.ws.operations) as connection:
+        key = post.row(of_list)["recipient_key"]
+        connection.execute(SUPPRESSIONS.insert().values(recipient_key=key, **suppression))
+    assert post.send()["suppressed"] == 1
+    assert (post.row(of_list)["state"], post.row(of_account)["state"]) == ("suppressed", "sent")
+
+
+def test_a_text_that_is_not_the_planned_one_is_not_sent_and_the_others_are(post: PostOffice) -> None:
+    (broken,) = post.plan(ONE)
+    post.plan(TWO)
+    pack = folder_of(post.ws) / post.row(broken)["pack"]
+    pack.write_bytes(pack.read_bytes().replace(b"Text of a notice", b"Text of another."))
+    with pytest.raises(DataError, match="1 messages were not sent"):
+        post.send()
+    assert post.states() == {ONE: "planned", TWO: "sent"}
+
+
+def test_only_a_person_plans_an_unknown_one_again_and_answers_for_it(post: PostOffice) -> None:
+    (key,) = post.plan("lost@example.org")
+    post.send()
+    with pytest.raises(UsageError, match="a record needs its reason"):
+        plan_again(post.ws, key, reason=" ", recorded_by="clerk")
+    told = plan_again(post.ws, key[:8], reason="the client asked for it", recorded_by="clerk")
+    assert told == {"message_key": key, "kind": "closure", "was": "unknown", "state": "planned"}
+    assert post.row(key)["attempts"] == 0
+    with post.ws.operations.connect() as connection:
+        (facts,) = facts_told(connection, "message", key)
+    assert facts == {"was": "unknown", "is": "planned", "reason": "the client asked for it", "recorded_by": "clerk"}
+    assert "@" not in json.dumps(facts)
+
+
+def test_what_was_sent_is_not_planned_again(post: PostOffice) -> None:
+    (key,) = post.plan(ONE)
+    post.send()
+    for decide in (plan_again, take_for_sent):
+        with pytest.raises(UsageError, match="is sent: only one that is"):
+            decide(post.ws, key, reason="why not", recorded_by="clerk")
+
+
+def test_nothing_names_an_address_but_the_outbox_itself(post: PostOffice, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="include"):
+        post.plan("lost@example.org", "never-rcpt@example.org", "later-data@example.org", ONE)
+        post.send()
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("include")]
+    assert len(ours) == 1
+    assert "example.org" not in "".join(ours)
+    with post.ws.operations.connect() as connection:
+        replies = connection.execute(select(OUTBOX.c.reply)).scalars().all()
+    assert {reply for reply in replies if reply} <= {"250", "550", "451"}
