@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from include.airflow_records import AirflowRecords
     from include.airflow_settings import ConnectionSettings
+    from include.mail_route import MailRoute
     from include.statement_acts import Order
     from include.workspace import Workspace
 
@@ -31,6 +32,7 @@ LOG = logging.getLogger(__name__)
 
 DATABASE_POOL = "carm_database"  # One slot: a single writer is all that SQLite allows.
 COMPUTE_POOL = "carm_compute"  # Two slots: for work that fills a core or a gigabyte.
+MAIL_POOL = "carm_mail"  # One slot: what waits for the mail server.
 
 # A Dag with a schedule starts its latest month as soon as it is unpaused; one without cannot be backfilled. So the
 # schedule is always there, and this end keeps it from starting anything unless CARM_SCHEDULE=on. Backfills and runs by
@@ -126,15 +128,15 @@ def unlocked_month(workspace: Workspace, context: Context) -> dict[str, str]:
 
 
 class RunStates:
-    """Asks Airflow whether another run that may hold a month's lock is queued or running."""
+    """Asks Airflow whether another run of the Dags that exclude each other is queued or running."""
 
-    def __init__(self, context: Context) -> None:
-        self._ti = context["ti"]
+    def __init__(self, context: Context, dags: tuple[str, ...] = MONTH_DAGS) -> None:
+        self._ti, self._dags = context["ti"], dags
 
     def is_active(self, run_id: str) -> bool:
         """False also for a run that Airflow does not know: where its history is gone, nothing works for it."""
         return any(
-            self._ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]) > 0 for dag_id in MONTH_DAGS
+            self._ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]) > 0 for dag_id in self._dags
         )
 
 
@@ -263,6 +265,13 @@ def recipient_hash_key() -> str:
     if not key:
         raise UsageError("connection carm_smtp has no recipient_hash_key: write one, made by chance, into its extra")
     return key
+
+
+def mail_route() -> MailRoute:
+    """By which server mail goes, from whom and how fast; raises ``UsageError`` where the connection lacks a part."""
+    from include.mail_route import MailRoute
+
+    return MailRoute.of(_settings_of(Connection.get("carm_smtp")))
 
 
 def _database_url(conn_id: str, data: str) -> str:

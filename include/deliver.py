@@ -44,7 +44,7 @@ _LONGEST_WAIT = timedelta(hours=24)
 class Clock(Protocol):
     """What time it is, in UTC with its zone, and a way to wait."""
 
-    def now(self) -> datetime: ...
+    def instant(self) -> datetime: ...
 
     def wait(self, seconds: float) -> None: ...
 
@@ -97,7 +97,7 @@ def _find_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
     for name in gone:
         with write_transaction(ws.operations) as connection:
             which = OUTBOX.c.state == "sending", OUTBOX.c.claimed_by == name
-            abandoned = update(OUTBOX).where(*which).values(state="unknown", changed_at=_written(clock.now()))
+            abandoned = update(OUTBOX).where(*which).values(state="unknown", changed_at=_written(clock.instant()))
             found += connection.execute(abandoned).rowcount
     if found:
         log.warning(
@@ -134,19 +134,19 @@ class _Run:
     def send_all(self) -> None:
         """Send what is due until nothing is, or the run's measure is full."""
         for message in self._due():
-            began = self.clock.now()
+            began = self.clock.instant()
             self._send(message)
             done = self.counts["sent"] + self.counts["failed"] + self.counts["put_off"]
             if done and done % _TELL_EVERY == 0:
                 log.info("%s messages handed over, %s of them taken", f"{done:,}", f"{self.counts['sent']:,}")
-            spent = (self.clock.now() - began).total_seconds()
+            spent = (self.clock.instant() - began).total_seconds()
             self.clock.wait(max(0.0, 1 / self.rules.messages_a_second - spent))
 
     def _due(self) -> Iterator[dict[str, Any]]:
         """The messages that are due, the longest waiting first; each once a run."""
         left, after = self.rules.messages_a_run, ("", "")
         while left:
-            due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.now()))
+            due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.instant()))
             # By period and key, so that a page begins where the one before ended, whatever became of its messages.
             beyond = or_(OUTBOX.c.period > after[0], (OUTBOX.c.period == after[0]) & (OUTBOX.c.message_key > after[1]))
             query = select(OUTBOX).where(OUTBOX.c.state == "planned", due, beyond)
@@ -162,7 +162,7 @@ class _Run:
     def _send(self, message: Mapping[str, Any]) -> None:
         self._connect()
         try:
-            mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.now())
+            mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.instant())
         except DataError as error:
             self.unreadable += 1
             self.first_problem = self.first_problem or str(error)
@@ -211,7 +211,7 @@ class _Run:
         values = {
             "state": "sending",
             "claimed_by": self.who.name,
-            "changed_at": _written(self.clock.now()),
+            "changed_at": _written(self.clock.instant()),
             "attempts": OUTBOX.c.attempts + 1,
             "mime_sha256": hashlib.sha256(mail).hexdigest(),
         }
@@ -227,7 +227,7 @@ class _Run:
             self._fail(message, code, state=state, counts_as_refusal=False)
         else:
             wait = timedelta(minutes=self.rules.first_retry_minutes) * 2 ** (attempts - 1)
-            again = _written(self.clock.now() + min(wait, _LONGEST_WAIT))
+            again = _written(self.clock.instant() + min(wait, _LONGEST_WAIT))
             self._record(
                 message, "planned", code, counted="put_off", was=state, attempts=attempts, next_attempt_at=again
             )
@@ -260,7 +260,7 @@ class _Run:
         values = {
             "state": state,
             "reply": None if code is None else str(code),
-            "changed_at": _written(self.clock.now()),
+            "changed_at": _written(self.clock.instant()),
             "claimed_by": self.who.name,
             **more,
         }

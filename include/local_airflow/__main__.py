@@ -14,12 +14,14 @@ from types import FrameType
 from typing import Any
 
 from include.airflow_settings import AirflowSettings
+from include.carm.counts import tell_count
 from include.carm.errors import CarmError, Unavailable, UsageError
 from include.carm.period import Period
 from include.local_airflow.airflow import LocalAirflow
 from include.local_airflow.dag_runs import RunOutcome
 from include.local_airflow.data_folder import hold_data_folder, require_room
 from include.local_airflow.environment import HOST, PEOPLE, choose_port
+from include.local_airflow.mailbox import count_mails, mailbox_of, serve_mailbox
 from include.local_airflow.processes import AlreadyTold
 from include.local_airflow.progress import Progress
 from include.local_airflow.source import prepare_databases, read_last_complete_period
@@ -101,6 +103,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> str:
             progress.say(f"carm_webinar_notices {period}")
             webinars = airflow.api.trigger("carm_webinar_notices", period, {"effects": effects})
             outcomes.append(airflow.follower.follow(webinars))
+        if outcomes[-1].state == "success":
+            progress.say("carm_deliver")
+            outcomes.append(airflow.follower.follow(airflow.api.trigger("carm_deliver", None, {})))
         progress.say("stopping Airflow")
     return _tell_run(outcomes, progress, airflow.data)
 
@@ -177,9 +182,9 @@ def _airflow(options: argparse.Namespace, progress: Progress, port: int) -> Iter
 
         find_files(Path(options.folder))  # Before Airflow is started in vain.
     data = _data_folder(options)
-    with hold_data_folder(data, options.command):
+    with hold_data_folder(data, options.command), serve_mailbox(data, AirflowSettings.load()) as settings:
         progress.say(f"starting Airflow for the data folder {data}")
-        airflow = LocalAirflow(data, port, AirflowSettings.load(), progress)
+        airflow = LocalAirflow(data, port, settings, progress)
         airflow.processes.stop_leftovers()
         try:
             words = ["--data", str(data), "--from", options.folder]
@@ -209,16 +214,28 @@ def _tell_run(outcomes: list[RunOutcome], progress: Progress, data: Path) -> str
     progress.write("")
     if _tell_failures(outcomes, progress):
         return "failed"
-    month, webinars = outcomes
+    month, webinars, delivery = outcomes
     summary = month.results["close_month"]
     # Written after the month was closed, so its summary may not know them yet.
     by_kind = webinars.results["publish_webinar_notices"]["by_kind"]
     summary["notices"] |= {kind: sum(languages.values()) for kind, languages in by_kind.items()}
     for line in summary_lines(summary):
         progress.write(line)
+    for line in _delivery_lines(delivery.results["deliver_messages"], data):
+        progress.write(line)
     progress.write(f"Airflow's logs: {data / 'airflow' / 'logs'}")
     _tell_held_plan(month, progress)
     return str(summary["result"])
+
+
+def _delivery_lines(counts: dict[str, int], data: Path) -> Iterator[str]:
+    """What was sent in this run, what was not, and where it lies."""
+    told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count)
+    yield f"Mail: {told or 'nothing to send'}"
+    if mails := count_mails(data):
+        yield f"  {tell_count(mails, 'mail')} in the local mailbox {mailbox_of(data)}, each a file below new/"
+    if counts["unknown"]:
+        yield "  Whether the unknown ones arrived only a person can find out: carm outbox list --state unknown"
 
 
 def _tell_backfill(outcomes: list[RunOutcome], progress: Progress) -> str:

@@ -17,7 +17,7 @@ from include.local_airflow.processes import Processes
 from include.local_airflow.progress import Progress
 from include.local_airflow.rest import RestApi
 
-DAGS = ("carm_month", "carm_webinar_notices", "carm_apply_plan", "carm_reinstate_account")
+DAGS = ("carm_month", "carm_webinar_notices", "carm_deliver", "carm_apply_plan", "carm_reinstate_account")
 READ_DAGS_SECONDS = 120
 
 

@@ -38,7 +38,7 @@ class RunOutcome:
 
     def failure_lines(self) -> list[str]:
         """Why the run failed, a line a task, each followed by the place of its log."""
-        month = self.run["partition_key"]
+        month = self.run["partition_key"] or "mail"
         if not self.failures:
             return [f"{month} {self.run['dag_id']}: somebody marked the run as failed"]
         return [

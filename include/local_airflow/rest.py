@@ -139,7 +139,7 @@ class RestApi(AirflowApi):
         """A Dag that somebody paused would keep its runs waiting."""
         self.send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, partition_key: str, conf: dict[str, str]) -> dict[str, Any]:
+    def trigger(self, dag_id: str, partition_key: str | None, conf: dict[str, str]) -> dict[str, Any]:
         self.unpause(dag_id)
         body = {"logical_date": None, "partition_key": partition_key, "conf": conf}
         run: dict[str, Any] = self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)

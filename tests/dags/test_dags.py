@@ -12,7 +12,8 @@ from tests.dags.conftest import DAGS, serialised
 
 MONTHLY = ("carm_month", "carm_webinar_notices")
 BY_HAND = ("carm_apply_plan", "carm_reinstate_account", "carm_restate", "carm_unlock_month")
-DAG_IDS = (*MONTHLY, *BY_HAND)
+HOURLY = ("carm_deliver",)
+DAG_IDS = (*MONTHLY, *HOURLY, *BY_HAND)
 MAY_IMPORT_EARLY = (
     "__future__",
     "airflow",
@@ -32,6 +33,11 @@ def dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
 
+@pytest.fixture(params=(*MONTHLY, *HOURLY))
+def scheduled_dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
+    return dag_bag.dags[request.param]
+
+
 @pytest.fixture(params=MONTHLY)
 def monthly_dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
@@ -44,7 +50,9 @@ def test_every_dag_file_can_be_read_and_holds_one_dag_of_its_name(dag_bag):
 
 
 def test_a_dag_tells_the_person_on_call_what_to_do(dag):
-    asked = "What to fill in." if dag.dag_id in BY_HAND else "Which month."
+    asked = {**dict.fromkeys(BY_HAND, "What to fill in."), **dict.fromkeys(HOURLY, "When.")}.get(
+        dag.dag_id, "Which month."
+    )
     for heading in ("What it does.", asked, "May I run it again", "What can go wrong, and what to do."):
         assert f"**{heading}" in dag.doc_md, f"write a paragraph '{heading}' into the docstring"
     assert dag.description
@@ -58,9 +66,9 @@ def test_every_task_has_an_owner_and_says_what_it_does(dag):
     assert len(dag.tags) > 1, "add a tag that says what the Dag is about"
 
 
-def test_one_month_at_a_time(monthly_dag):
-    assert monthly_dag.max_active_runs == 1
-    assert not monthly_dag.catchup
+def test_one_run_at_a_time(scheduled_dag):
+    assert scheduled_dag.max_active_runs == 1
+    assert not scheduled_dag.catchup
 
 
 @pytest.mark.parametrize("error", [DataError("bad"), Refused("not now"), UsageError("no such month")])
@@ -81,7 +89,11 @@ def test_everything_else_is_tried_again_with_growing_pauses(dag, error):
 def test_tasks_use_the_pools_that_the_settings_file_makes(dag):
     pools = AirflowSettings.load().pools
     assert {task.pool for task in dag.tasks if task.task_id != "watcher"} <= set(pools)
-    assert {name: slots for name, (slots, _) in pools.items()} == {"carm_database": 1, "carm_compute": 2}
+    assert {name: slots for name, (slots, _) in pools.items()} == {
+        "carm_database": 1,
+        "carm_compute": 2,
+        "carm_mail": 1,
+    }
 
 
 @pytest.mark.parametrize("period", [None, "2021-12", "1998-01"])
@@ -182,8 +194,8 @@ def test_nothing_is_filled_in_beforehand(dag_bag, dag_id):
 # --- The schedule -----------------------------------------------------------------------------------------------
 
 
-def test_no_run_starts_by_itself(monthly_dag):
-    assert serialised(monthly_dag).next_dagrun_info(last_automated_run_info=None) is None
+def test_no_run_starts_by_itself(scheduled_dag):
+    assert serialised(scheduled_dag).next_dagrun_info(last_automated_run_info=None) is None
 
 
 @pytest.mark.parametrize("dag_id", MONTHLY)

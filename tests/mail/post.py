@@ -52,7 +52,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.time = datetime(2022, 1, 5, 12, tzinfo=UTC)
 
-    def now(self) -> datetime:
+    def instant(self) -> datetime:
         return self.time
 
     def wait(self, seconds: float) -> None:

@@ -1,0 +1,21 @@
+"""The clock of this machine. Only what stands at the edge may import it: a Dag's task that sends, a command.
+
+What a month computes depends on its period and never on the day on which it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """Tells the time in UTC, and waits."""
+
+    def instant(self) -> datetime:
+        """This moment."""
+        return datetime.now(UTC)
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        time.sleep(seconds)
