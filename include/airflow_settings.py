@@ -138,17 +138,19 @@ class AirflowSettings:
         return replace(self, connections={connection.conn_id: connection, **self.connections})
 
     def database_url(self, conn_id: str, data: Path | str) -> str:
-        """The URL behind a connection: of the variable AIRFLOW_CONN_… where it is set, as in Airflow, else of the file.
+        """The URL behind a connection; raises as :meth:`connection` and ``ConnectionSettings.database_url`` do."""
+        return self.connection(conn_id).database_url(data)
+
+    def connection(self, conn_id: str) -> ConnectionSettings:
+        """A connection: of the variable AIRFLOW_CONN_… where it is set, as in Airflow, else of the file.
 
         Raises ``UsageError`` when neither has it.
         """
         if written := os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"):
-            return ConnectionSettings.parse(conn_id, written).database_url(data)
+            return ConnectionSettings.parse(conn_id, written)
         if conn_id not in self.connections:
-            raise UsageError(
-                f"{SETTINGS_FILE.name} has no connection {conn_id}: add it, as a sqlite or postgres connection"
-            )
-        return self.connections[conn_id].database_url(data)
+            raise UsageError(f"{SETTINGS_FILE.name} has no connection {conn_id}: add it")
+        return self.connections[conn_id]
 
 
 def _entries(settings: Settings, name: str, key: str) -> list[Settings]:

@@ -23,7 +23,7 @@ from include.documents import read_member
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, RowMapping
+    from sqlalchemy.engine import Connection
 
     from include.workspace import Workspace
 
@@ -182,7 +182,7 @@ def _slices(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
 # Reading
 
 
-def find_message(connection: Connection, key: str) -> RowMapping:
+def find_message(connection: Connection, key: str) -> dict[str, Any]:
     """One message by its key or the beginning of it; raises ``UsageError`` where that is none, or not one alone."""
     if len(key) < 6 or not key.isalnum():
         raise UsageError("a message is named by its key, or by at least the first 6 of its 32 characters")
@@ -191,7 +191,7 @@ def find_message(connection: Connection, key: str) -> RowMapping:
     if len(found) != 1:
         what = "no message has" if not found else "more than one message has"
         raise UsageError(f"{what} a key that begins with {key}: carm outbox list shows the keys")
-    return found[0]
+    return dict(found[0])
 
 
 def read_parts(ws: Workspace, message: Mapping[str, Any]) -> Parts:
@@ -215,6 +215,16 @@ def _calendars(pack: Path, key: str) -> Iterator[bytes]:
     while (calendar := read_member(pack, f"{key}.{number:03d}.ics")) is not None:
         yield calendar
         number += 1
+
+
+def list_messages(connection: Connection, state: str, period: str | None, limit: int | None) -> list[dict[str, Any]]:
+    """The messages of a state, of a month where one is given, by month and key: what they are, and no address."""
+    names = ("message_key", "kind", "about", "version", "period", "language", "attempts", "reply", "changed_at")
+    query = select(*(OUTBOX.c[name] for name in names)).where(OUTBOX.c.state == state)
+    if period is not None:
+        query = query.where(OUTBOX.c.period == period)
+    query = query.order_by(OUTBOX.c.period, OUTBOX.c.message_key).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def count_messages(connection: Connection, period: str | None = None) -> list[dict[str, Any]]:

@@ -37,9 +37,7 @@ def serve_mailbox(data: Path, settings: AirflowSettings) -> Iterator[AirflowSett
     # It would tell each command, and with it each address, on the terminal.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     port = choose_port("")
-    folder = mailbox_of(data)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    controller = Controller(Mailbox(folder), hostname=HOST, port=port, server_hostname="localhost")
+    controller = Controller(Mailbox(mailbox_of(data)), hostname=HOST, port=port, server_hostname="localhost")
     controller.start()
     try:
         led_here = replace(connection, host=HOST, port=port)

@@ -1,0 +1,170 @@
+"""The verbs about mail: ``outbox`` (what waits, what became of it, what a person decides) and ``notices preview``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from include.carm.counts import tell_count
+from include.carm.errors import UsageError
+from include.cli.group import by_a_person, carm, in_workspace, show
+
+if TYPE_CHECKING:
+    from include.workspace import Workspace
+
+_PARTS = ("text", "html", "mail")
+_STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
+
+
+@carm.group("outbox")
+def outbox() -> None:
+    """Look at the mail that waits or was sent, and decide about what nobody knows the fate of."""
+
+
+@outbox.command("list")
+@click.option("--period", metavar="YYYY-MM", help="Of one statement month alone.")
+@click.option("--state", type=click.Choice(_STATES), help="List the messages of this state, and not only counts.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to list.")
+@in_workspace
+def list_outbox(ws: Workspace, as_json: bool, period: str | None, state: str | None, limit: int) -> None:
+    """Count the messages by kind and state; with --state list them. No address is shown."""
+    from include.carm.period import Period
+    from include.outbox import count_messages, list_messages
+
+    month = str(Period.parse(period)) if period else None
+    with ws.operations.connect() as connection:
+        counts = count_messages(connection, month)
+        messages = list_messages(connection, state, month, limit) if state else []
+    facts = {"counts": counts, "messages": messages}
+    show(as_json, facts, _list_lines(counts, messages, state, limit))
+
+
+def _list_lines(
+    counts: list[dict[str, Any]], messages: list[dict[str, Any]], state: str | None, limit: int
+) -> Iterator[str]:
+    if not counts:
+        yield "The outbox is empty: a live month plans its messages, any other seals them"
+    for row in counts:
+        yield f"{row['kind']:<16} {row['state']:<10} {row['messages']:>9,}"
+    if not state:
+        return
+    yield ""
+    for row in messages:
+        tried = f"tried {row['attempts']}, last answer {row['reply'] or '-'}" if row["attempts"] else "not tried"
+        yield f"{row['message_key']}  {row['kind']:<14} {row['about']} version {row['version']}; {tried}"
+    if len(messages) == limit:
+        yield f"Only the first {limit:,} are listed: --limit shows more"
+
+
+@outbox.command("show")
+@click.argument("key")
+@click.option("--part", type=click.Choice(_PARTS), default="text", show_default=True, help="What to print.")
+@in_workspace
+def show_message(ws: Workspace, as_json: bool, key: str, part: str) -> None:
+    """Print what message KEY says. The part mail is the whole mail, with the address."""
+    from include.outbox import find_message, read_parts
+
+    with ws.operations.connect() as connection:
+        message = find_message(connection, key)
+    parts = read_parts(ws, message)
+    content = _compose(message, parts) if part == "mail" else {"text": parts.text, "html": parts.html}[part]
+    facts = {"message_key": message["message_key"], "state": message["state"], part: content.decode()}
+    show(as_json, facts, [content.decode().rstrip()])
+
+
+@outbox.command("resend")
+@click.argument("key", required=False)
+@click.option("--all-failed", is_flag=True, help="Plan all that failed, in place of one message.")
+@by_a_person
+@in_workspace
+def resend(ws: Workspace, as_json: bool, key: str | None, all_failed: bool, reason: str, person: str) -> None:
+    """Plan message KEY again: one that failed, or of which nobody knows whether it arrived.
+
+    An unknown one may arrive twice then; only a person can answer for that, one message at a time.
+    """
+    from include.deliver import plan_again
+    from include.outbox import list_messages
+
+    if (key is None) == (not all_failed):
+        raise UsageError("name one message by its key, or all that failed with --all-failed")
+    keys = [key] if key else []
+    if all_failed:
+        with ws.operations.connect() as connection:
+            keys = [row["message_key"] for row in list_messages(connection, "failed", None, None)]
+    planned = [plan_again(ws, one, reason=reason, recorded_by=person) for one in keys]
+    lines = [f"message {one['message_key'][:12]} ({one['kind']}) was {one['was']}, is planned" for one in planned[:20]]
+    show(as_json, {"planned": planned}, [*lines, f"{tell_count(len(planned), 'message')} planned again, by {person}"])
+
+
+@outbox.command("sent")
+@click.argument("key")
+@by_a_person
+@in_workspace
+def mark_sent(ws: Workspace, as_json: bool, key: str, reason: str, person: str) -> None:
+    """Record that message KEY, of unknown fate, did arrive, as the log of the mail server says."""
+    from include.deliver import take_for_sent
+
+    facts = take_for_sent(ws, key, reason=reason, recorded_by=person)
+    show(as_json, facts, [f"message {facts['message_key'][:12]} ({facts['kind']}) is sent, says {person}"])
+
+
+@carm.group("notices")
+def notices() -> None:
+    """See what would be sent before it is."""
+
+
+@notices.command("preview")
+@click.option("--period", metavar="YYYY-MM", required=True, help="The statement month.")
+@click.option("--kind", help="One kind alone: statement, closure, webinar …")
+@click.option("--to", "address", metavar="ADDRESS", help="What one recipient would get.")
+@click.option("--samples", type=click.IntRange(1, 1_000), default=2, show_default=True, help="Of each kind, language.")
+@click.option("--output", type=click.Path(path_type=Path), help="Where to write  [default: DATA/preview/YYYY-MM]")
+@click.option("--send-test", metavar="ADDRESS", help="Send the samples to this address, marked as a test.")
+@in_workspace
+def preview(
+    ws: Workspace,
+    as_json: bool,
+    period: str,
+    kind: str | None,
+    address: str | None,
+    samples: int,
+    output: Path | None,
+    send_test: str | None,
+) -> None:
+    """Write samples of a month's messages, planned or sealed, as files to open, and count them.
+
+    Nothing in the outbox changes. A month that is still to come is run in shadow first (EFFECTS=shadow).
+    """
+    from include.carm.period import Period
+    from include.preview import choose_samples, count_by_language, send_samples, write_samples
+
+    month = Period.parse(period)
+    folder = output or ws.data / "preview" / str(month)
+    with ws.operations.connect() as connection:
+        counts = count_by_language(connection, month, kind, address)
+        chosen = choose_samples(connection, month, kind, address, samples)
+    if not chosen:
+        raise UsageError(f"the outbox has no such message of {month}: run the month first, live or in shadow")
+    files = write_samples(ws, chosen, folder)
+    facts: dict[str, Any] = {"counts": counts, "files": [str(path) for path in files]}
+    lines = [f"{row['kind']:<16} {row['language']:<5} {row['state']:<10} {row['messages']:>9,}" for row in counts]
+    lines.append(f"{tell_count(len(chosen), 'sample')} written to {folder}")
+    if send_test:
+        facts["sent"] = send_samples(ws, chosen, send_test)
+        lines.append(f"{tell_count(facts['sent'], 'sample')} sent to the test address, each marked [TEST]")
+    show(as_json, facts, lines)
+
+
+def _compose(message: Mapping[str, Any], parts: Any) -> bytes:
+    from datetime import UTC, datetime
+
+    from include.airflow_settings import AirflowSettings
+    from include.mail import compose_mail
+    from include.mail_route import MailRoute
+
+    route = MailRoute.of(AirflowSettings.load().connection("carm_smtp"))
+    written = message["changed_at"] or "1970-01-01T00:00:00Z"
+    return compose_mail(message, parts, route.sender, datetime.fromisoformat(written).astimezone(UTC))
