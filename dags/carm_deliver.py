@@ -30,12 +30,14 @@ def deliver_messages(**context):
     """Sends what is due, as fast and as much as `include/config/notices.yaml` allows."""
     from include.deliver import Who, deliver
     from include.mail_server import MailServer
-    from include.system_clock import SystemClock
+    from include.system_clock import SystemClock, boot_of_this_machine
 
     instance, states, route = context["ti"], RunStates(context, ("carm_deliver",)), mail_route()
     who = Who(
         f"{instance.run_id}#{instance.try_number}",
-        lambda name: states.is_active(name.rpartition("#")[0]) and not name.startswith(f"{instance.run_id}#"),
+        # An earlier attempt of this run is gone.
+        lambda name: not name.startswith(f"{instance.run_id}#") and states.is_active(name.rpartition("#")[0]),
+        boot=boot_of_this_machine(),
     )
     server = MailServer(route.server)
     return deliver(open_workspace(), server, route.sender, route.rules, who=who, clock=SystemClock())

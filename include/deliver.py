@@ -1,27 +1,30 @@
 """Sends what is planned in the outbox: each message at most once, whatever happens to the sender or the server.
 
-A message is *sending* from before the server is given it until its answer is recorded. So whoever finds one that no
-living sender works on knows that nobody knows: it becomes *unknown*, is shown, and only a person plans it again. A
-message that the server surely did not take is planned again, later each time. Two senders may work at once: each
-message is claimed by one. Time is told by the caller (:class:`Clock`).
+A few messages at a time are *sending* from before the server is given the first of them until its answers are recorded;
+of each is noted when it is about to be handed over. So whoever finds one of a sender that is gone knows what is known:
+one that was not yet handed over is planned again, of one that was nobody can tell. That one becomes *unknown*, is
+shown, and only a person plans it again. A message that the server surely did not take is planned again by itself,
+later each time. Two senders may work at once. Time is told by the caller (:class:`Clock`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, true, update
 
 from include.audit import append_link
+from include.carm.counts import tell_count
 from include.carm.errors import DataError, UsageError
-from include.database import write_transaction
+from include.database import plain_errors, write_transaction
 from include.mail import Sender, compose_mail
 from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unanswered, unreachable
 from include.operations_notice_tables import OUTBOX
@@ -29,14 +32,15 @@ from include.outbox import find_message, is_suppressed, read_parts
 from include.person_records import require_person, require_reason
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Engine
 
     from include.carm.mail_settings import Delivery
     from include.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-_KEYS_AT_ONCE = 500
+_CLAIMED_AT_ONCE = 20
+"""Each claim waits for the disk once."""
 _TELL_EVERY = 1_000
 _LONGEST_WAIT = timedelta(hours=24)
 
@@ -51,10 +55,20 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Who:
-    """Which sender this is. ``name`` is of this attempt alone; ``is_active`` tells of another one whether it works."""
+    """Which sender this is. ``name`` is of this attempt alone; ``is_active`` tells of another one whether it works.
+
+    ``boot`` names the machine since it was last started, or is empty where nobody knows: what a sender wrote and did
+    not wait for to reach the disk outlives the sender, and not the machine.
+    """
 
     name: str
     is_active: Callable[[str], bool]
+    boot: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What stands in the outbox."""
+        return f"{self.name}@{self.boot}"
 
 
 def deliver(
@@ -67,43 +81,52 @@ def deliver(
     reached, ``UsageError`` where it refuses the log-in or the sender, ``DataError`` where it refuses so many recipients
     in a row that the fault is not theirs, or where the text of a message is not the one that was planned.
     """
-    counts = Counter(unknown=_find_abandoned(ws, who, clock), suppressed=_suppress(ws))
-    run = _Run(ws, server, sender, rules, who, clock, counts)
-    with server:
-        run.send_all()
-    if run.unreadable:
+    counts = Counter(unknown=_settle_abandoned(ws, who, clock), suppressed=_suppress(ws))
+    with _Book(ws.operations) as book:
+        run = _Run(ws, book, server, sender, rules, who, clock, counts)
+        with server:
+            try:
+                run.send_all()
+            finally:
+                run.release()
+    if run.unread:
         raise DataError(
-            f"{run.unreadable:,} messages were not sent, for their text in the outbox is not the one that was planned; "
-            f"the first: {run.first_problem}"
+            f"{tell_count(len(run.unread), 'message')} not sent, for the text in the outbox is not the one that was "
+            f"planned; the first: {run.first_problem}"
         )
     told = ("sent", "put_off", "failed", "unknown", "suppressed")
     return {name: counts[name] for name in told} | {"waiting": count_waiting(ws)}
 
 
 def count_waiting(ws: Workspace) -> int:
-    """How many messages are planned, due or not."""
+    """How many messages are planned, due or not, or claimed and not begun."""
+    waits = or_(OUTBOX.c.state == "planned", (OUTBOX.c.state == "sending") & OUTBOX.c.mime_sha256.is_(None))
     with ws.operations.connect() as connection:
-        query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.state == "planned")
+        query = select(func.count()).select_from(OUTBOX).where(waits)
         return int(connection.execute(query).scalar_one())
 
 
-def _find_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
-    """What a sender that is gone was handing over: nobody knows what came of it."""
+def _settle_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
+    """What senders that are gone had begun: returns how many messages nobody knows the fate of."""
     query = select(OUTBOX.c.claimed_by).where(OUTBOX.c.state == "sending").distinct()
     with ws.operations.connect() as connection:
-        claimed_by = list(connection.execute(query).scalars())
-    gone = [name for name in claimed_by if name == who.name or not who.is_active(name)]
+        marks = list(connection.execute(query).scalars())
     found = 0
-    for name in gone:
+    for mark in marks:
+        name, _, boot = mark.rpartition("@")
+        if name != who.name and who.is_active(name):
+            continue
+        is_its = (OUTBOX.c.state == "sending") & (OUTBOX.c.claimed_by == mark)
         with write_transaction(ws.operations) as connection:
-            which = OUTBOX.c.state == "sending", OUTBOX.c.claimed_by == name
-            abandoned = update(OUTBOX).where(*which).values(state="unknown", changed_at=_written(clock.instant()))
+            if boot and boot == who.boot:
+                untouched = update(OUTBOX).where(is_its, OUTBOX.c.mime_sha256.is_(None))
+                connection.execute(untouched.values(state="planned"))
+            abandoned = update(OUTBOX).where(is_its).values(state="unknown", changed_at=_written(clock.instant()))
             found += connection.execute(abandoned).rowcount
     if found:
         log.warning(
-            "%s messages were handed over by a sender that is gone: whether they were taken is unknown "
-            "(carm outbox list --state unknown)",
-            f"{found:,}",
+            "%s handed over by a sender that is gone: whether taken is unknown (carm outbox list --state unknown)",
+            tell_count(found, "message"),
         )
     return found
 
@@ -115,83 +138,119 @@ def _suppress(ws: Workspace) -> int:
         return int(connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount)
 
 
+class _Book:
+    """The outbox as one sender writes it, over one connection: ending the last one costs SQLite a clean-up."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._connection = self._engine.connect()
+        if self._engine.dialect.name == "sqlite":
+            self._connection = self._connection.execution_options(begin="BEGIN IMMEDIATE")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self, *, is_awaited: bool) -> Iterator[Connection]:
+        """A transaction that is on the disk when it ends, or, not ``is_awaited``, soon, whatever becomes of us."""
+        with plain_errors(self._engine):
+            if self._engine.dialect.name == "sqlite":
+                level = "FULL" if is_awaited else "NORMAL"
+                self._driver.execute(f"PRAGMA synchronous = {level}")
+            with self._connection.begin():
+                if self._engine.dialect.name == "postgresql" and not is_awaited:
+                    self._connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                yield self._connection
+
+    @property
+    def _driver(self) -> sqlite3.Connection:
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        return driver
+
+
 @dataclass
 class _Run:
     """One sender at work."""
 
     ws: Workspace
+    book: _Book
     server: MailServer
     sender: Sender
     rules: Delivery
     who: Who
     clock: Clock
     counts: Counter[str]
-    unreadable: int = 0
+    unread: set[str] = field(default_factory=set)
     first_problem: str = ""
     failed_connections: int = 0
     refusals: int = 0
 
     def send_all(self) -> None:
         """Send what is due until nothing is, or the run's measure is full."""
-        for message in self._due():
-            began = self.clock.instant()
-            self._send(message)
-            done = self.counts["sent"] + self.counts["failed"] + self.counts["put_off"]
-            if done and done % _TELL_EVERY == 0:
-                log.info("%s messages handed over, %s of them taken", f"{done:,}", f"{self.counts['sent']:,}")
-            spent = (self.clock.instant() - began).total_seconds()
-            self.clock.wait(max(0.0, 1 / self.rules.messages_a_second - spent))
+        left = self.rules.messages_a_run
+        while left and (claimed := self._claim(min(left, _CLAIMED_AT_ONCE))):
+            left -= len(claimed)
+            for message in claimed:
+                began = self.clock.instant()
+                self._send(message)
+                spent = (self.clock.instant() - began).total_seconds()
+                self.clock.wait(max(0.0, 1 / self.rules.messages_a_second - spent))
 
-    def _due(self) -> Iterator[dict[str, Any]]:
-        """The messages that are due, the longest waiting first; each once a run."""
-        left, after = self.rules.messages_a_run, ("", "")
-        while left:
-            due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.instant()))
-            # By period and key, so that a page begins where the one before ended, whatever became of its messages.
-            beyond = or_(OUTBOX.c.period > after[0], (OUTBOX.c.period == after[0]) & (OUTBOX.c.message_key > after[1]))
-            query = select(OUTBOX).where(OUTBOX.c.state == "planned", due, beyond)
-            query = query.order_by(OUTBOX.c.period, OUTBOX.c.message_key).limit(min(left, _KEYS_AT_ONCE))
-            with self.ws.operations.connect() as connection:
-                page = [dict(row) for row in connection.execute(query).mappings()]
-            if not page:
-                return
-            yield from page
-            left -= len(page)
-            after = (page[-1]["period"], page[-1]["message_key"])
+    def release(self) -> None:
+        """Give back what was claimed and not begun."""
+        which = OUTBOX.c.state == "sending", OUTBOX.c.claimed_by == self.who.mark, OUTBOX.c.mime_sha256.is_(None)
+        with self.book.transaction(is_awaited=True) as connection:
+            connection.execute(update(OUTBOX).where(*which).values(state="planned"))
+
+    def _claim(self, most: int) -> list[dict[str, Any]]:
+        """Make the next due messages ours alone; this is on the disk before the server is given any of them."""
+        due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.instant()))
+        # What this run cannot read it does not come back to.
+        beyond = OUTBOX.c.message_key.not_in(self.unread) if self.unread else true()
+        which = (OUTBOX.c.state == "planned", due, beyond, ~is_suppressed())
+        next_ones = select(OUTBOX.c.message_key).where(*which).order_by(OUTBOX.c.period, OUTBOX.c.message_key)
+        # PostgreSQL: two senders pass each other by. SQLite has one writer.
+        # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.
+        chosen = next_ones.limit(most).with_for_update(skip_locked=True).cte("chosen")
+        claim = (
+            update(OUTBOX)
+            .where(OUTBOX.c.message_key.in_(select(chosen.c.message_key)), OUTBOX.c.state == "planned")
+            .values(state="sending", claimed_by=self.who.mark, mime_sha256=None)
+            .returning(OUTBOX)
+        )
+        with self.book.transaction(is_awaited=True) as connection:
+            claimed = [dict(row) for row in connection.execute(claim).mappings()]
+        return sorted(claimed, key=lambda message: (message["period"], message["message_key"]))
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._connect()
         try:
             mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.instant())
         except DataError as error:
-            self.unreadable += 1
+            self.unread.add(message["message_key"])
             self.first_problem = self.first_problem or str(error)
+            self._record(message, "planned", None, counted="unreadable")
             return
         try:
             self.server.address(message["address"])
-        except PutOff as error:
-            self._put_off(message, error.code, state="planned")
-        except Rejected as error:
-            self._fail(message, error.code, state="planned")
-        else:
-            if not self._claim(message, mail):
-                self.server.give_up()
-                return
-            self._hand_over(message, mail)
-
-    def _hand_over(self, message: Mapping[str, Any], mail: bytes) -> None:
-        try:
+            self._begin(message, mail)
             code = self.server.hand_over(mail)
         except PutOff as error:
-            self._put_off(message, error.code, state="sending")
+            self._put_off(message, error.code)
         except Rejected as error:
-            self._fail(message, error.code, state="sending")
+            self._fail(message, error.code)
         except Unanswered:
-            self._record(message, "unknown", None)
+            self._record(message, "unknown", None, attempts=message["attempts"] + 1)
             log.warning("message %s was handed over and no answer came: unknown", message["message_key"][:12])
         else:
-            self._record(message, "sent", code)
+            self._record(message, "sent", code, attempts=message["attempts"] + 1)
             self.refusals = self.failed_connections = 0
+            if self.counts["sent"] % _TELL_EVERY == 0:
+                log.info("%s messages sent", f"{self.counts['sent']:,}")
 
     def _connect(self) -> None:
         while True:
@@ -206,71 +265,49 @@ class _Run:
 
     # What became of a message
 
-    def _claim(self, message: Mapping[str, Any], mail: bytes) -> bool:
-        """Make the message ours alone; False where another sender has it, or its recipient is not written to now."""
-        values = {
-            "state": "sending",
-            "claimed_by": self.who.name,
-            "changed_at": _written(self.clock.instant()),
-            "attempts": OUTBOX.c.attempts + 1,
-            "mime_sha256": hashlib.sha256(mail).hexdigest(),
-        }
-        which = OUTBOX.c.message_key == message["message_key"], OUTBOX.c.state == "planned", ~is_suppressed()
-        with write_transaction(self.ws.operations) as connection:
-            return bool(connection.execute(update(OUTBOX).where(*which).values(**values)).rowcount == 1)
+    def _begin(self, message: Mapping[str, Any], mail: bytes) -> None:
+        """Note that the server is about to be given the message."""
+        values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
+        self._write(message, values)
 
-    def _put_off(self, message: Mapping[str, Any], code: int | None, *, state: str) -> None:
+    def _put_off(self, message: Mapping[str, Any], code: int | None) -> None:
         attempts = message["attempts"] + 1
         if code is None:
             self.failed_connections += 1
         if attempts >= self.rules.attempts:
-            self._fail(message, code, state=state, counts_as_refusal=False)
+            self._record(message, "failed", code, attempts=attempts)
         else:
             wait = timedelta(minutes=self.rules.first_retry_minutes) * 2 ** (attempts - 1)
             again = _written(self.clock.instant() + min(wait, _LONGEST_WAIT))
-            self._record(
-                message, "planned", code, counted="put_off", was=state, attempts=attempts, next_attempt_at=again
-            )
+            self._record(message, "planned", code, counted="put_off", attempts=attempts, next_attempt_at=again)
         if self.failed_connections >= self.rules.failed_connections:
             broken = NotConnected("the mail server breaks the connection off")
             raise unreachable(broken, count_waiting(self.ws))
 
-    def _fail(
-        self, message: Mapping[str, Any], code: int | None, *, state: str, counts_as_refusal: bool = True
-    ) -> None:
-        self._record(message, "failed", code, was=state, attempts=message["attempts"] + 1)
-        self.refusals += counts_as_refusal
+    def _fail(self, message: Mapping[str, Any], code: int | None) -> None:
+        self._record(message, "failed", code, attempts=message["attempts"] + 1)
+        self.refusals += 1
         if self.refusals >= self.rules.refusals_in_a_row:
             raise DataError(
                 f"the mail server refused {self.refusals} messages in a row for good (the last code is {code}), so the "
                 "fault is not in the recipients: ask the server's administrator, then plan them again with carm outbox "
-                "resend --state failed"
+                "resend --all-failed"
             )
 
     def _record(
-        self,
-        message: Mapping[str, Any],
-        state: str,
-        code: int | None,
-        *,
-        counted: str = "",
-        was: str = "sending",
-        **more: Any,
+        self, message: Mapping[str, Any], state: str, code: int | None, *, counted: str = "", **more: Any
     ) -> None:
-        values = {
-            "state": state,
-            "reply": None if code is None else str(code),
-            "changed_at": _written(self.clock.instant()),
-            "claimed_by": self.who.name,
-            **more,
-        }
-        is_ours = OUTBOX.c.claimed_by == self.who.name
-        # One who was taken for gone may come back with the answer.
-        found_as = OUTBOX.c.state == was if was == "planned" else OUTBOX.c.state.in_((was, "unknown")) & is_ours
-        with write_transaction(self.ws.operations) as connection:
-            which = OUTBOX.c.message_key == message["message_key"], found_as
-            connection.execute(update(OUTBOX).where(*which).values(**values))
+        reply = None if code is None else str(code)
+        self._write(message, {"state": state, "reply": reply, "changed_at": _written(self.clock.instant()), **more})
         self.counts[counted or state] += 1
+
+    def _write(self, message: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        # One who was taken for gone may come back with the answer.
+        is_ours = OUTBOX.c.state.in_(("sending", "unknown")) & (OUTBOX.c.claimed_by == self.who.mark)
+        with self.book.transaction(is_awaited=False) as connection:
+            connection.execute(
+                update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"], is_ours).values(**values)
+            )
 
 
 def _written(instant: datetime) -> str:

@@ -6,13 +6,15 @@ or a subject holds: a text is brought to one line before it becomes a header.
 
 from __future__ import annotations
 
+from binascii import b2a_qp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
+from email.header import Header
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import compat32
+from email.utils import format_datetime, formataddr
 from typing import Any
 
 from include.carm.mail_settings import Letterhead
@@ -22,7 +24,8 @@ from include.outbox import LIST_KINDS, Parts
 UNSUBSCRIBE_MARK = "https://unsubscribe.invalid/u/"
 """Stands in the stored parts of list mail where each recipient's own link belongs: a pack holds nobody's token."""
 
-_POLICY = SMTP.clone(max_line_length=76)
+# The older of the library's two: the newer one parses each header that it is given, which takes longer than all else.
+_POLICY = compat32.clone(linesep="\r\n", mangle_from_=False)
 
 
 @dataclass(frozen=True)
@@ -50,43 +53,61 @@ def compose_mail(message: Mapping[str, Any], parts: Parts, sender: Sender, sent_
     """
     languages, is_list = LANGUAGES[message["language"]], message["kind"] in LIST_KINDS
     link = sender.unsubscribe_link(message["recipient_key"]) if is_list and sender.unsubscribe_link else None
-    mail = EmailMessage(policy=_POLICY)
-    name = " / ".join(sender.letterhead.from_name[language] for language in languages)
-    mail["From"] = Address(one_line(name), addr_spec=sender.address)
-    mail["To"] = Address(addr_spec=message["address"])
-    mail["Reply-To"] = Address(addr_spec=sender.letterhead.reply_to)
-    mail["Subject"] = one_line(message["subject"])
-    mail["Date"] = format_datetime(sent_at)
-    mail["Message-ID"] = f"<{message['message_key']}@{sender.domain}>"
-    mail["Content-Language"] = ", ".join(languages)
-    # RFC 3834: no machine answers to it.
-    mail["Auto-Submitted"] = "auto-generated"
-    if is_list:
-        mail["List-Id"] = f"<carm-distribution-list.{sender.domain}>"
-        by_mail = f"<mailto:{sender.mailbox}?subject=Unsubscribe>"
-        mail["List-Unsubscribe"] = f"<{link}>, {by_mail}" if link else by_mail
-        if link:
-            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     text, html = (_fill_in(part, link) for part in (parts.text, parts.html))
-    mail.set_content(text, cte="quoted-printable")
-    mail.add_alternative(html, subtype="html", cte="quoted-printable")
-    for number, calendar in enumerate(parts.calendars, start=1):
-        _attach(mail, calendar, f"session-{number}.ics" if len(parts.calendars) > 1 else "session.ics")
-    _set_boundaries(mail, message["message_key"])
-    return mail.as_bytes()
+    body = MIMEMultipart("alternative", f"=_{message['message_key']}_1", policy=_POLICY)
+    body.attach(_part(text, "plain"))
+    body.attach(_part(html, "html"))
+    mail = body
+    if parts.calendars:
+        mail = MIMEMultipart("mixed", f"=_{message['message_key']}_0", policy=_POLICY)
+        mail.attach(body)
+        for number, calendar in enumerate(parts.calendars, start=1):
+            name = f"session-{number}.ics" if len(parts.calendars) > 1 else "session.ics"
+            mail.attach(_calendar(calendar.decode(), name))
+    name = " / ".join(sender.letterhead.from_name[language] for language in languages)
+    headers = {
+        "From": formataddr((one_line(name), sender.address)),
+        "To": message["address"],
+        "Reply-To": sender.letterhead.reply_to,
+        "Subject": _written(message["subject"]),
+        "Date": format_datetime(sent_at),
+        "Message-ID": f"<{message['message_key']}@{sender.domain}>",
+        "Content-Language": ", ".join(languages),
+        # RFC 3834: no machine answers to it.
+        "Auto-Submitted": "auto-generated",
+    }
+    if is_list:
+        by_mail = f"<mailto:{sender.mailbox}?subject=Unsubscribe>"
+        headers["List-Id"] = f"<carm-distribution-list.{sender.domain}>"
+        headers["List-Unsubscribe"] = f"<{link}>, {by_mail}" if link else by_mail
+        if link:
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    for field, value in headers.items():
+        if any(character in value.replace("\n ", "") for character in "\r\n"):
+            raise ValueError(f"the header {field} would begin another one")
+        mail[field] = value
+    return mail.as_bytes(policy=_POLICY)
 
 
 def _fill_in(part: bytes, link: str | None) -> str:
     return part.decode().replace(UNSUBSCRIBE_MARK, link) if link else part.decode()
 
 
-def _attach(mail: EmailMessage, calendar: bytes, name: str) -> None:
-    text = calendar.decode()
-    method = next((line[7:] for line in text.splitlines() if line.startswith("METHOD:")), "PUBLISH")
-    mail.add_attachment(text, subtype="calendar", cte="quoted-printable", filename=name, params={"method": method})
+def _written(subject: str) -> str:
+    """A subject as a header: as it is, or encoded (RFC 2047) where it is not of ASCII alone."""
+    line = one_line(subject)
+    return line if line.isascii() else Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode()
 
 
-def _set_boundaries(mail: EmailMessage, key: str) -> None:
-    """Boundaries from the key of the message and not from chance, so that the same mail has the same bytes."""
-    for number, part in enumerate(part for part in mail.walk() if part.is_multipart()):
-        part.set_boundary(f"=_{key}_{number}")
+def _part(content: str, subtype: str, **parameters: str) -> MIMENonMultipart:
+    part = MIMENonMultipart("text", subtype, policy=_POLICY, charset="utf-8", **parameters)
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(b2a_qp(content.replace("\r\n", "\n").encode(), istext=True).decode("ascii"))
+    return part
+
+
+def _calendar(content: str, name: str) -> MIMENonMultipart:
+    method = next((line[7:] for line in content.splitlines() if line.startswith("METHOD:")), "PUBLISH")
+    part = _part(content, "calendar", method=method, name=name)
+    part["Content-Disposition"] = f'attachment; filename="{name}"'
+    return part

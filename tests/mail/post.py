@@ -166,7 +166,7 @@ class PostOffice:
     def send(self, name: str = "sender 1", *, active: tuple[str, ...] = (), **changed: Any) -> dict[str, int]:
         """One run of a sender."""
         rules = Delivery(**{**vars(RULES), **changed})
-        who = Who(name, lambda other: other in active)
+        who = Who(name, lambda other: other in active, boot="boot")
         return deliver(self.ws, self.server(), SENDER, rules, who=who, clock=self.clock)
 
     def states(self) -> dict[str, str]:

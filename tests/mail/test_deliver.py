@@ -34,7 +34,7 @@ def test_what_is_planned_is_sent_once(post: PostOffice) -> None:
     assert post.send()["sent"] == 0
     assert sorted(post.taken.addresses) == [ONE, TWO]
     row = post.row(key)
-    assert (row["state"], row["attempts"], row["reply"], row["claimed_by"]) == ("sent", 1, "250", "sender 1")
+    assert (row["state"], row["attempts"], row["reply"], row["claimed_by"]) == ("sent", 1, "250", "sender 1@boot")
 
 
 def test_many_go_over_one_connection(post: PostOffice) -> None:
@@ -99,15 +99,28 @@ def test_what_was_handed_over_without_an_answer_is_unknown_and_not_sent_again(po
     assert sorted(post.taken.addresses) == [f"{mood}@example.org", ONE]
 
 
-def test_what_a_sender_that_is_gone_was_handing_over_is_unknown(post: PostOffice) -> None:
-    one, two = post.plan(ONE, TWO)
+@pytest.mark.parametrize(
+    ("mark", "handed_over", "state"),
+    [
+        ("dead@boot", "a hash", "unknown"),
+        ("dead@boot", None, "sent"),
+        # What was noted and not on the disk is lost with the machine.
+        ("dead@earlier boot", None, "unknown"),
+        ("dead@", None, "unknown"),
+        ("alive@boot", "a hash", "sending"),
+        ("alive@boot", None, "sending"),
+    ],
+)
+def test_what_a_sender_had_claimed_is_settled_when_it_is_gone(
+    post: PostOffice, mark: str, handed_over: str | None, state: str
+) -> None:
+    (key,) = post.plan(ONE)
     with write_transaction(post.ws.operations) as connection:
-        for key, sender in ((one, "dead"), (two, "alive")):
-            claimed = update(OUTBOX).where(OUTBOX.c.message_key == key)
-            connection.execute(claimed.values(state="sending", claimed_by=sender))
-    assert post.send(active=("alive",))["unknown"] == 1
-    assert post.states() == {ONE: "unknown", TWO: "sending"}
-    assert post.taken.addresses == []
+        claimed = {"state": "sending", "claimed_by": mark, "mime_sha256": handed_over}
+        connection.execute(update(OUTBOX).where(OUTBOX.c.message_key == key).values(**claimed))
+    assert post.send(active=("alive",))["unknown"] == (state == "unknown")
+    assert post.states() == {ONE: state}
+    assert post.taken.addresses == ([ONE] if state == "sent" else [])
 
 
 def test_two_senders_at_once_send_each_message_once(post: PostOffice) -> None:
@@ -166,7 +179,7 @@ def test_a_text_that_is_not_the_planned_one_is_not_sent_and_the_others_are(post:
     post.plan(TWO)
     pack = folder_of(post.ws) / post.row(broken)["pack"]
     pack.write_bytes(pack.read_bytes().replace(b"Text of a notice", b"Text of another."))
-    with pytest.raises(DataError, match="1 messages were not sent"):
+    with pytest.raises(DataError, match="1 message not sent"):
         post.send()
     assert post.states() == {ONE: "planned", TWO: "sent"}
 
