@@ -7,12 +7,13 @@ What the server does with a mail is written into the local part of its address: 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -76,6 +77,13 @@ class Taken:
         self.mails: list[tuple[str, bytes]] = []
         self.asked: Counter[str] = Counter()
         self.connections = 0
+        self._news = Condition()
+
+    def wait_for(self, count: int, goes_on: Callable[[], bool]) -> None:
+        """Wait until so many mails are taken, or nobody sends any more."""
+        with self._news:
+            while len(self.mails) < count and goes_on():
+                self._news.wait(0.05)
 
     async def handle_EHLO(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
@@ -106,7 +114,9 @@ class Taken:
             return "451 4.3.0 later, please"
         if mood.startswith("never-data"):
             return "554 5.6.0 not this"
-        self.mails.append((address, content))
+        with self._news:
+            self.mails.append((address, content))
+            self._news.notify_all()
         if mood.startswith("lost"):
             server.transport.abort()
         return "what did you say" if mood.startswith("garbled") else "250 OK"
@@ -135,7 +145,7 @@ class PostOffice:
 
     def __init__(self, folder: Path, url: str, port: int, taken: Taken) -> None:
         migrate(url)
-        self.ws = Workspace.open(folder, source_url=url, apply_url=url)
+        self.ws, self.url = Workspace.open(folder, source_url=url, apply_url=url), url
         self.port, self.taken, self.clock = port, taken, FakeClock()
         self._packs = 0
 
@@ -191,3 +201,11 @@ def open_post(folder: Path, url: str) -> Iterator[PostOffice]:
         yield PostOffice(folder, url, controller.port, taken)
     finally:
         controller.stop()
+
+
+def send_from(folder: Path, url: str, port: int, name: str) -> None:
+    """One run of a sender, for a process of its own: whoever sent before is gone."""
+    ws = Workspace.open(folder, source_url=url, apply_url=url)
+    settings = ServerSettings("127.0.0.1", port, "none", None, None, 5, SENDER.address)
+    who = Who(name, lambda _: False, boot="boot")
+    deliver(ws, MailServer(settings), SENDER, RULES, who=who, clock=FakeClock())
