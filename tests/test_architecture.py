@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture import clock_readings, faults_of_statement, forbidden_imports, impure_imports, read_header
+from tests.architecture import (
+    clock_readings,
+    faults_of_statement,
+    forbidden_imports,
+    imported_modules,
+    impure_imports,
+    read_header,
+)
 
 ROOT = Path(__file__).parents[1]
 DAG_MODULES = {"dags"} | {path.stem for path in (ROOT / "dags").glob("*.py")}
@@ -107,8 +114,29 @@ def test_an_import_of_a_dag_is_found(source):
 # --- Clocks -----------------------------------------------------------------------------------------------------
 
 
+CLOCK = ROOT / "include" / "cli" / "clock.py"
+
+
 def test_no_step_and_no_dag_asks_what_day_it_is():
-    assert offences(python_files("include", "dags", "plugins"), lambda source, _: clock_readings(source)) == {}
+    files = [file for file in python_files("include", "dags", "plugins") if file != CLOCK]
+    assert offences(files, lambda source, _: clock_readings(source)) == {}
+
+
+def test_only_the_command_line_asks_the_one_clock():
+    assert len(clock_readings(CLOCK.read_text(encoding="utf-8"))) == 1
+    files = [file for file in python_files("include", "dags", "plugins") if file.parent != CLOCK.parent]
+    assert offences(files, imports_of_the_clock) == {}
+    assert len(imports_of_the_clock("from include.cli.clock import today", "include")) == 1
+    assert len(imports_of_the_clock("from include.cli import clock", "include")) == 1
+    assert len(imports_of_the_clock("from .cli import clock", "include")) == 1
+
+
+def imports_of_the_clock(source: str, package: str) -> list[str]:
+    return [
+        f"line {line} imports {module}"
+        for line, module in imported_modules(source, package)
+        if f"{module}.".startswith("include.cli.clock.")
+    ]
 
 
 @pytest.mark.parametrize(
