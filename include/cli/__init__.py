@@ -8,10 +8,22 @@ failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help`` 
 
 from __future__ import annotations
 
-from include.cli import months, plans, records, source
+from include.cli import list_verbs, months, plans, records, source
 from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
 
-__all__ = ["ShownProgress", "Verbs", "carm", "in_workspace", "main", "months", "plans", "records", "show", "source"]
+__all__ = [
+    "ShownProgress",
+    "Verbs",
+    "carm",
+    "in_workspace",
+    "list_verbs",
+    "main",
+    "months",
+    "plans",
+    "records",
+    "show",
+    "source",
+]
 
 
 def main() -> None:
