@@ -69,10 +69,11 @@ def _decode(token: str) -> bytes:
     if len(token) != _TOKEN_LENGTH or not token.isascii():
         return b""
     try:
-        content = base64.b64decode(f"{token}==", altchars=b"-_", validate=True)
+        content = base64.urlsafe_b64decode(f"{token}==")
     except binascii.Error:
         return b""
-    # The last character carries four bits that no byte needs: only where they are zero it is the spelling we make.
+    # Python passes over what is not of the alphabet, and over four bits of the last character that no byte needs: one
+    # spelling is what comes out again.
     return content if base64.urlsafe_b64encode(content).rstrip(b"=") == token.encode() else b""
 
 

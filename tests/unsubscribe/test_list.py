@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -9,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
 from include import unsubscribe as words
 from include.carm.errors import Refused, UsageError
-from include.database import write_transaction
+from include.database import connect_engine, write_transaction
 from include.operations_notice_tables import SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.operations_tables import METADATA
 from include.unsubscribe import lift, lift_older, require_true_key, subscribe, suppress, suppressed, unsubscribe
@@ -264,6 +267,32 @@ def test_a_key_that_is_not_the_one_of_the_tables_is_refused(tables: Engine, kept
         require_true_key(connection, HASH_KEY)
         with pytest.raises(UsageError, match="is not the one with which messages were written"):
             require_true_key(connection, b"another key of these tests")
+
+
+def test_two_clicks_at_once_are_one_on_postgresql(postgresql_url: str) -> None:
+    engine = create_tables(connect_engine(postgresql_url, wait_seconds=20))
+    post(engine, message())
+    with ThreadPoolExecutor(1) as other, write_transaction(engine) as connection:
+        assert unsubscribe(connection, READER, on=MONDAY, source="page")["is_new"] is True
+        second = other.submit(leave, engine)
+        with engine.connect() as looking:
+            _wait_until(lambda: _waiting(looking) > 0)
+        connection.commit()
+        assert second.result(timeout=20) == {"is_new": False, "is_off": True, "stopped": 0}
+    assert len(rows(engine, SUBSCRIPTION_EVENTS)) == 1
+
+
+def _waiting(connection: Connection) -> int:
+    """How many sessions wait for a lock in this database."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'carm_subscription_events'::regclass"
+    return int(connection.exec_driver_sql(query).scalar_one())
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "nobody waits: the second click was not held back"
+        time.sleep(0.02)
 
 
 # --- Any order of words -----------------------------------------------------------------------------------------
