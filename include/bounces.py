@@ -19,9 +19,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesParser, HeaderParser
-from email.policy import compat32
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +65,8 @@ _STATUS = re.compile(r"([245])\.\d{1,3}\.\d{1,3}\b")
 _MESSAGE_ID = re.compile(r"<([0-9a-f]{32})@[^<>@\s]+>")
 _RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 _REPORTED = ("message/delivery-status", "message/global-delivery-status")
-_AS_WRITTEN = compat32.clone(max_line_length=0)
 # What the parser of the standard library is known to raise for bytes that are no message.
-_PARSER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+_PARSER_ERRORS = (MessageError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _children(message: Message) -> Sequence[Any]:
 def _text_of(part: Message) -> str:
     """The fields of a report, block by block, as they were written."""
     # The parser has made messages of the blocks (or one of all): put together again they are what stood there.
-    flat = b"\n".join(child.as_bytes(policy=_AS_WRITTEN) for child in _children(part) if isinstance(child, Message))
+    flat = b"\n".join(child.as_bytes() for child in _children(part) if isinstance(child, Message))
     encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
     if encoding in ("base64", "quoted-printable"):
         inner = Message()
@@ -289,6 +288,7 @@ def _match(
         for address in fate.addresses
     }
     sent = _recipients_of(connection, {report.message_key for report in reports if report.message_key})
+    # Where the addresses of reports are not believed, nobody is known by one.
     written_to = _written_to(connection, set(keys_of.values())) if by_address else set()
     counts: Counter[str] = Counter()
     recipients: set[str] = set()
@@ -300,7 +300,7 @@ def _match(
             own = [fate for fate, keys in named.items() if recipient in keys] or report.fates
             found = {recipient} if all(fate.is_dead for fate in own) else set()
             counts["dead" if found else "address_lives"] += 1
-        elif by_address and not report.names_a_message:
+        elif not report.names_a_message:
             found = {key for fate, keys in named.items() if fate.is_dead for key in keys & written_to}
             counts["dead" if found else "unmatched"] += 1
         else:

@@ -277,6 +277,7 @@ ABOUT_A_REPORT = report(fate("daemon@example.net"), back="Content-Type: message/
         (PERMANENT.replace(b"report-type=delivery-status; ", b""), "dead"),
         (PERMANENT.replace(b"\n", b"\r\n"), "dead"),
         (FORWARDED, "not_a_report"),
+        (b"Content-Type: message/rfc822\n\n" + PERMANENT, "not_a_report"),
         (READ_RECEIPT, "not_a_report"),
         (ABOUT_A_REPORT, "unmatched"),
         (b"Subject: I am away\n\nUntil Monday.\n", "not_a_report"),
