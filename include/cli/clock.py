@@ -11,6 +11,6 @@ from zoneinfo import ZoneInfo
 _TORONTO = ZoneInfo("America/Toronto")
 
 
-def today() -> date:
+def read_day() -> date:
     """The day that it is in Toronto, whose calendar the programme keeps."""
     return datetime.now(_TORONTO).date()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from include.cli.clock import today
+from include.cli.clock import read_day
 from include.cli.group import Day, carm, in_workspace, require_hash_key, show, under_a_name
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def subscribe(
     """Put ADDRESS on the list, because its owner asked for it."""
     from include.distribution_list import enter_subscription
 
-    day = on or today()
+    day = on or read_day()
     facts = enter_subscription(
         ws, address, language, consent=consent, on=day, person=person, hash_key=require_hash_key()
     )
@@ -71,7 +71,7 @@ def unsubscribe(ws: Workspace, as_json: bool, address: str, on: date | None, per
     """Take ADDRESS off the list. Statements and notices about an account still reach it."""
     from include.distribution_list import enter_withdrawal, tell_stopped
 
-    day = on or today()
+    day = on or read_day()
     facts = enter_withdrawal(ws, address, on=day, person=person, hash_key=require_hash_key())
     lines = [f"unsubscribed from {day} on, recorded by {person}"]
     if not facts["is_new"]:
@@ -88,7 +88,7 @@ def show_(ws: Workspace, as_json: bool, on: date | None) -> None:
     """Count who is on the list, by language and state. No address is shown."""
     from include.distribution_list import count_lines, count_list
 
-    facts = count_list(ws, on=on or today(), hash_key=require_hash_key())
+    facts = count_list(ws, on=on or read_day(), hash_key=require_hash_key())
     show(as_json, facts, count_lines(facts))
 
 
@@ -101,7 +101,7 @@ def suppress(ws: Workspace, as_json: bool, address: str, on: date | None, person
     """Let ADDRESS get no message at all any more, not even about its account."""
     from include.distribution_list import enter_suppression, tell_stopped
 
-    day = on or today()
+    day = on or read_day()
     facts = enter_suppression(ws, address, on=day, person=person, hash_key=require_hash_key())
     lines = [f"not written to from {day} on, recorded by {person}"]
     if not facts["is_new"]:
@@ -118,7 +118,7 @@ def lift(ws: Workspace, as_json: bool, address: str, on: date | None, person: st
     """Let ADDRESS get messages again, after it was suppressed or bounced. Who left the list stays off it."""
     from include.distribution_list import lift_by_hand
 
-    facts = lift_by_hand(ws, address, on=on or today(), person=person, hash_key=require_hash_key())
+    facts = lift_by_hand(ws, address, on=on or read_day(), person=person, hash_key=require_hash_key())
     show(as_json, facts, [f"written to again (was {facts['reason']}), recorded by {person}"])
 
 
@@ -142,6 +142,6 @@ def bounces(ws: Workspace, as_json: bool, path: Path, by_address: bool, on: date
     from include.bounces import bounce_lines, import_bounces
 
     facts: dict[str, Any] = import_bounces(
-        ws, path, on=on or today(), hash_key=require_hash_key(), by_address=by_address
+        ws, path, on=on or read_day(), hash_key=require_hash_key(), by_address=by_address
     )
     show(as_json, facts, bounce_lines(facts))

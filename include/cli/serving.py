@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from include.carm.errors import Unavailable
-from include.cli.clock import today
+from include.cli.clock import read_day
 from include.cli.group import PlainErrors, require_hash_key
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def serve_unsubscribe(host: str, port: int, apply_: str | None, data: Path | Non
 
     key = require_hash_key()
     engine = _open_tables(apply_ or os.environ.get("CARM_SOURCE_URL"), data, key)
-    app = create_app(engine, key, today)
+    app = create_app(engine, key, read_day)
     with _listen(host, port) as listener:
         click.echo(f"unsubscribe page: http://{host}:{listener.getsockname()[1]}/u/TOKEN (end with Ctrl-C)", err=True)
         config = uvicorn.Config(

@@ -33,7 +33,7 @@ def run(tables: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv(HASH_KEY_VARIABLE, HASH_KEY.decode())
     monkeypatch.delenv("CARM_SOURCE_URL", raising=False)
     monkeypatch.delenv("CARM_APPLY_URL", raising=False)
-    monkeypatch.setattr(list_verbs, "today", lambda: TODAY)
+    monkeypatch.setattr(list_verbs, "read_day", lambda: TODAY)
 
     def ran(*arguments: Any) -> Result:
         result = CliRunner().invoke(carm, [str(argument) for argument in arguments], prog_name="carm")
@@ -167,6 +167,6 @@ def test_without_the_key_nothing_is_done(
 
 
 def test_the_clock_says_a_day() -> None:
-    from include.cli.clock import today
+    from include.cli.clock import read_day
 
-    assert isinstance(today(), date)
+    assert isinstance(read_day(), date)
