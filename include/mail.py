@@ -7,7 +7,7 @@ or a subject holds: a text is brought to one line before it becomes a header.
 from __future__ import annotations
 
 from binascii import b2a_qp
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
@@ -38,7 +38,7 @@ class Sender:
     address: str
     letterhead: Letterhead
     mailbox: str
-    unsubscribe_link: Any = None
+    unsubscribe_link: Callable[[str], str] | None = None
 
     @property
     def domain(self) -> str:

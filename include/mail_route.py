@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from include.carm.errors import UsageError
 from include.carm.mail_settings import Delivery, MailSettings
 from include.mail import Sender
 from include.mail_server import ServerSettings
+from include.notices import checked_key
+from include.unsubscribe import make_token
 
 if TYPE_CHECKING:
     from include.airflow_settings import ConnectionSettings
@@ -51,8 +54,17 @@ class MailRoute:
             seconds=settings.delivery.seconds_to_wait,
             sender=sender,
         )
+        link = _link_maker(settings.letterhead.unsubscribe_url, str(extra.get("recipient_hash_key") or ""))
         mailbox = Contacts.load().engagement_email
-        return cls(server, Sender(sender, settings.letterhead, mailbox), settings.delivery)
+        return cls(server, Sender(sender, settings.letterhead, mailbox, link), settings.delivery)
+
+
+def _link_maker(url: str, hash_key: str) -> Callable[[str], str] | None:
+    """What makes the link by which one recipient unsubscribes; None where no page is configured."""
+    if not url:
+        return None
+    key = checked_key(hash_key)
+    return lambda recipient: f"{url}/u/{make_token(recipient, key)}"
 
 
 def _is_true(written: object) -> bool:

@@ -271,7 +271,9 @@ def load_french() -> GNUTranslations:
     return GNUTranslations(compiled)
 
 
-def _translator(catalog: NullTranslations) -> Callable[..., str]:
+def translator(catalog: NullTranslations) -> Callable[..., str]:
+    """What a template calls ``_``: the sentence in the language of the catalog, with its values filled in."""
+
     @pass_eval_context
     def translate(context: EvalContext, sentence: str, **values: object) -> str:
         translated = catalog.gettext(sentence)
@@ -310,7 +312,7 @@ class NoticePages:
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
         for language, catalog in catalogs.items():
             texts = {
-                "_": _translator(catalog),
+                "_": translator(catalog),
                 "language": language,
                 "clock": _clock,
                 "offset": _offset,

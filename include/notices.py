@@ -31,12 +31,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
-from include.addresses import account_addresses, subscriber_entries
+from include.addresses import account_addresses
 from include.apply import applied_changes
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
+from include.distribution_list import lift_returned, list_relations
 from include.documents import read_documents, write_pack
 from include.notice_intents import Told, about_statement, settle
 from include.notice_page import (
@@ -199,13 +200,16 @@ def publish_webinar_notices(
     relations: dict[str, engine.Relation] = {
         "webinars": [lake.file("webinars", period)],
         "quarantine": [lake.file("quarantine", period)],
-        "subscriber_entries": subscriber_entries(ws),
+        **list_relations(ws, hash_key),
     }
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         sessions, states = _read_sessions(con, relations, coming)
-        people = engine.run_table(con, "derive_webinar_notice_recipients", relations, {"issued_on": issued_on})
+        engine.create_table(con, "distribution_list", "derive_distribution_list", relations, {"issued_on": issued_on})
+        people = engine.run_table(con, "derive_webinar_notice_recipients")
 
     reachable, unreachable = sort_out(people, hash_key, lambda _row: f"webinars/{coming}")
+    if month["effects"] == "live":
+        lift_returned(ws, reachable)
     offered = {language: sessions_for(language, sessions) for language in LANGUAGES}
     invited = reachable.filter(
         pa.array([bool(offered[language.as_py()]) for language in reachable["language"]], pa.bool_())

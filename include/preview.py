@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from include.airflow_settings import AirflowSettings
 from include.carm.errors import DataError, Unavailable, UsageError
+from include.deliver import Clock
 from include.documents import write_file
 from include.local_airflow.mailbox import serve_mailbox
 from include.mail import compose_mail
@@ -18,7 +19,6 @@ from include.mail_server import MailError, MailServer, NotConnected
 from include.notices import address_problem
 from include.operations_notice_tables import OUTBOX
 from include.outbox import read_parts
-from include.system_clock import SystemClock
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -79,14 +79,13 @@ def write_samples(ws: Workspace, messages: Sequence[Mapping[str, Any]], folder: 
     return files
 
 
-def send_samples(ws: Workspace, messages: Sequence[Mapping[str, Any]], address: str) -> int:
+def send_samples(ws: Workspace, messages: Sequence[Mapping[str, Any]], address: str, clock: Clock) -> int:
     """Send the messages to ``address`` as tests: marked in the subject, with ids of their own, and not recorded.
 
     Returns how many. Raises ``UsageError`` for an address that is none, ``DataError`` where the server refuses it.
     """
     if address_problem(address):
         raise UsageError("the test address cannot be written to: give one like name@example.org")
-    clock = SystemClock()
     with serve_mailbox(ws.data, AirflowSettings.load()) as settings:
         route = MailRoute.of(settings.connection("carm_smtp"))
         with MailServer(route.server) as server:

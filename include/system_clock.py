@@ -1,4 +1,4 @@
-"""The clock of this machine. Only what stands at the edge may import it: a Dag's task that sends, a command.
+"""The clock of this machine. Only what stands at the edge may import it: the task that sends, a command.
 
 What a month computes depends on its period and never on the day on which it runs.
 """
@@ -6,8 +6,16 @@ What a month computes depends on its period and never on the day on which it run
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+_TORONTO = ZoneInfo("America/Toronto")
+
+
+def read_day() -> date:
+    """The day that it is in Toronto, whose calendar the programme keeps."""
+    return datetime.now(_TORONTO).date()
 
 
 def boot_of_this_machine() -> str:

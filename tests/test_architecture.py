@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture import clock_readings, faults_of_statement, forbidden_imports, impure_imports, read_header
+from tests.architecture import (
+    clock_readings,
+    faults_of_statement,
+    forbidden_imports,
+    imported_modules,
+    impure_imports,
+    read_header,
+)
 
 ROOT = Path(__file__).parents[1]
 DAG_MODULES = {"dags"} | {path.stem for path in (ROOT / "dags").glob("*.py")}
@@ -107,15 +114,30 @@ def test_an_import_of_a_dag_is_found(source):
 # --- Clocks -----------------------------------------------------------------------------------------------------
 
 
+CLOCK = ROOT / "include" / "system_clock.py"
+
+
 def test_no_step_and_no_dag_asks_what_day_it_is():
-    files = [file for file in python_files("include", "dags", "plugins") if file.name != "system_clock.py"]
+    files = [file for file in python_files("include", "dags", "plugins") if file != CLOCK]
     assert offences(files, lambda source, _: clock_readings(source)) == {}
 
 
-def test_only_what_stands_at_the_edge_has_a_clock():
-    clock, edge = "include.system_clock", ("carm_deliver.py", "preview.py")
-    having = [file for file in python_files("include", "dags", "plugins") if clock in file.read_text(encoding="utf-8")]
-    assert [file.name for file in having if file.name not in edge and file.parent.name != "cli"] == []
+def test_only_a_command_and_who_sends_have_the_one_clock():
+    assert len(clock_readings(CLOCK.read_text(encoding="utf-8"))) == 2
+    edge = {*(ROOT / "include" / "cli").glob("*.py"), ROOT / "dags" / "carm_deliver.py"}
+    files = [file for file in python_files("include", "dags", "plugins") if file not in edge]
+    assert offences(files, imports_of_the_clock) == {}
+    assert len(imports_of_the_clock("from include.system_clock import read_day", "include")) == 1
+    assert len(imports_of_the_clock("from include import system_clock", "include")) == 1
+    assert len(imports_of_the_clock("from . import system_clock", "include")) == 1
+
+
+def imports_of_the_clock(source: str, package: str) -> list[str]:
+    return [
+        f"line {line} imports {module}"
+        for line, module in imported_modules(source, package)
+        if f"{module}.".startswith("include.system_clock.")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help`` 
 
 from __future__ import annotations
 
-from include.cli import months, outbox, plans, records, source
+from include.cli import list_verbs, months, outbox, plans, records, source
 from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Verbs",
     "carm",
     "in_workspace",
+    "list_verbs",
     "main",
     "months",
     "outbox",

@@ -20,8 +20,8 @@ INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""
 
 
-class Verbs(click.Group):
-    """Turns what a verb raises into an exit code and its text on standard error, as JSON where ``--json`` asks."""
+class PlainErrors(click.Command):
+    """Turns what a command raises into an exit code and its text on standard error, as JSON where ``--json`` asks."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Also an error in the other words of the verb is to be JSON, and then no verb has read the option.
@@ -43,6 +43,10 @@ class Verbs(click.Group):
             # The reader (head, less) has seen enough. Python would complain again when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from error
+
+
+class Verbs(PlainErrors, click.Group):
+    """The same for a group of verbs."""
 
 
 def _leave(ctx: click.Context, error: str, exit_code: int) -> click.exceptions.Exit:
@@ -87,16 +91,21 @@ def in_new_workspace(verb: Callable[..., None]) -> Callable[..., None]:
     return in_workspace(verb, create=True)
 
 
-def by_a_person(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give ``verb`` the required ``reason`` and, as ``person``, the name of who records."""
+def under_a_name(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give ``verb``, as ``person``, the name of who records."""
 
-    @click.option("--reason", required=True, metavar="TEXT", help="Why, for who reads it in a year.")
     @click.option("--by", metavar="NAME", help="Who records it  [default: your log-in name]")
     @functools.wraps(verb)
     def with_person(by: str | None, **others: Any) -> None:
         verb(person=_person(by), **others)
 
     return with_person
+
+
+def by_a_person(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give ``verb`` the required ``reason`` and, as ``person``, the name of who records."""
+    with_reason = click.option("--reason", required=True, metavar="TEXT", help="Why, for who reads it in a year.")
+    return with_reason(under_a_name(verb))
 
 
 def _person(by: str | None) -> str:
@@ -125,6 +134,23 @@ class Day(click.ParamType):
         if day is None or day.isoformat() != value:
             self.fail(f"'{value}' is not a day: write YYYY-MM-DD, for example 2021-12-24", param, ctx)
         return day
+
+
+HASH_KEY_VARIABLE = "CARM_RECIPIENT_HASH_KEY"
+"""Where the command line reads the secret, so that it stands in no list of processes and no history."""
+
+
+def require_hash_key() -> bytes:
+    """The key that hashes recipients, from the environment; raises ``UsageError`` where it is missing or too short."""
+    from include.notices import checked_key
+
+    key = os.environ.get(HASH_KEY_VARIABLE)
+    if not key:
+        raise UsageError(
+            f"people are known by a keyed hash alone: set {HASH_KEY_VARIABLE} to the recipient_hash_key of the "
+            "connection carm_smtp"
+        )
+    return checked_key(key)
 
 
 def show(as_json: bool, facts: dict[str, Any], lines: Iterable[str]) -> None:

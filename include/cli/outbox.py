@@ -140,6 +140,7 @@ def preview(
     """
     from include.carm.period import Period
     from include.preview import choose_samples, count_by_language, send_samples, write_samples
+    from include.system_clock import SystemClock
 
     month = Period.parse(period)
     folder = output or ws.data / "preview" / str(month)
@@ -153,7 +154,7 @@ def preview(
     lines = [f"{row['kind']:<16} {row['language']:<5} {row['state']:<10} {row['messages']:>9,}" for row in counts]
     lines.append(f"{tell_count(len(chosen), 'sample')} written to {folder}")
     if send_test:
-        facts["sent"] = send_samples(ws, chosen, send_test)
+        facts["sent"] = send_samples(ws, chosen, send_test, SystemClock())
         lines.append(f"{tell_count(facts['sent'], 'sample')} sent to the test address, each marked [TEST]")
     show(as_json, facts, lines)
 

@@ -1,4 +1,4 @@
-"""A sender is killed fifty times, wherever it is: nothing is lost, nothing taken twice, and what is unknown is shown."""
+"""A sender is killed fifty times, wherever it is: nothing is lost or taken twice, and what is unknown is shown."""
 
 from __future__ import annotations
 

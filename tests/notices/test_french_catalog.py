@@ -8,7 +8,10 @@ from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
-from include.notice_page import LOCALE_FOLDER, TEMPLATE_FOLDER
+from include import notice_page, unsubscribe_page
+from include.notice_page import LOCALE_FOLDER
+
+TEMPLATE_FOLDERS = [notice_page.TEMPLATE_FOLDER, unsubscribe_page.TEMPLATE_FOLDER]
 
 # Domain terms whose French is fixed: where the English sentence has one, the French sentence has the other.
 TERMS = {
@@ -32,7 +35,7 @@ TERMS = {
 def sentences() -> list[str]:
     """Every English sentence of the templates."""
     found: dict[object, None] = {}
-    for path in sorted(TEMPLATE_FOLDER.iterdir()):
+    for path in sorted(path for folder in TEMPLATE_FOLDERS for path in folder.iterdir()):
         with path.open("rb") as file:
             for _line, _function, message, _comments in babel_extract(file, ("_",), (), {"trim_blocks": "true"}):
                 found[message[0] if isinstance(message, tuple) else message] = None

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from include import engine, notices
-from include.addresses import SUBSCRIBER_ENTRIES, subscriber_entries
+from include.addresses import subscriber_entries
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.money import format_money
 from include.carm.period import Period
 from include.database import write_transaction
 from include.datasets import SCHEMAS
+from include.distribution_list import EVENTS, LIST_ENTRIES, STANDING
 from include.documents import read_document
 from include.notices import ACCOUNT_CHANGES, address_problem, message_key, publish_notices, publish_webinar_notices
 from include.operations_plan_tables import ACCOUNT_CHANGES as JOURNAL
@@ -342,7 +343,11 @@ def offers(month: Month) -> dict[str, set[str]]:
 
 def select(statement_name: str, relations: dict[str, list[dict[str, Any]]], **parameters: Any) -> list[dict[str, Any]]:
     """What one SQL statement makes of the rows of its ``relations``."""
-    schemas = SCHEMAS | {"subscriber_entries": SUBSCRIBER_ENTRIES}
+    schemas = SCHEMAS | {
+        "subscriber_entries": LIST_ENTRIES,
+        "subscription_events": EVENTS,
+        "suppressions": STANDING,
+    }
     tables = {
         name: pa.Table.from_pylist(
             [{column: row.get(column) for column in schemas[name].names} for row in rows], schemas[name]
@@ -488,10 +493,11 @@ DAY = date(2021, 12, 25)
 def test_the_list_is_as_of_the_day_of_issue(
     entries: list[tuple[date | None, date | None]], is_on_the_list: bool
 ) -> None:
-    rows = [subscriber(subscribed_on=joined, unsubscribed_on=left) for joined, left in entries]
-    relations = {"subscriber_entries": rows, "quarantine": []}
-    people = select("derive_webinar_notice_recipients", relations, issued_on=DAY)
-    assert is_on_the_list == bool(people)
+    reader = {"recipient_key": "a reader", "address": "reader@example.org"}
+    rows = [reader | subscriber(subscribed_on=joined, unsubscribed_on=left) for joined, left in entries]
+    others: dict[str, list[dict[str, Any]]] = {"quarantine": [], "subscription_events": [], "suppressions": []}
+    people = select("derive_distribution_list", {"subscriber_entries": rows, **others}, issued_on=DAY)
+    assert is_on_the_list == ("subscribed" in {person["state"] for person in people})
 
 
 def test_one_person_gets_one_message_however_often_the_address_is_written(month: Month) -> None:
