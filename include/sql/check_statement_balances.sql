@@ -11,14 +11,12 @@
 WITH effects AS (
     SELECT
         account_key,
-        bn15,
         balance_cents AS effect_cents,
         under_review_cents
     FROM baseline
     UNION ALL
     SELECT
         account_key,
-        bn15,
         effect_cents,
         under_review_effect_cents AS under_review_cents
     FROM activity
@@ -28,7 +26,6 @@ WITH effects AS (
 balances AS (
     SELECT
         account_key,
-        MIN(bn15) AS bn15,
         SUM(effect_cents) AS closing_cents,
         SUM(under_review_cents) AS under_review_cents
     FROM effects
@@ -85,7 +82,7 @@ line_totals AS (
 joined AS (
     SELECT
         COALESCE(heads.account_key, balances.account_key) AS account_key,
-        COALESCE(heads.bn15, balances.bn15) AS bn15,
+        COALESCE(heads.bn15, BN15_OF(balances.account_key)) AS bn15,
         heads.account_key IS NOT NULL AS has_head,
         heads.parked_reason IS NULL AS is_statement,
         heads.parked_reason IS NULL OR heads.parked_reason = 'account_not_published' AS is_proved,
