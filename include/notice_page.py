@@ -78,12 +78,17 @@ def one_line(text: str | None) -> str:
         return ""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """A text with a space for whatever ends a line, and without what turns the direction of writing or is not seen."""
     kept = []
     for character in text:
         category = unicodedata.category(character)
         if category not in _INVISIBLE:
             kept.append(" " if category in _BREAKS else character)
-    return " ".join("".join(kept).split())
+    return "".join(kept)
 
 
 def safe_link(url: str | None) -> str | None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from icalendar import Calendar, Event, Timezone, vCalAddress, vText, vUri
+from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard, vCalAddress, vText, vUri
 
 from include.carm.settings_file import CONFIG_FOLDER, Settings
-from include.notice_page import EASTERN, Session, one_line, safe_link
+from include.notice_page import EASTERN, Session, safe_link, visible
 
 PUBLISH, CANCEL = "publish", "cancel"
 """The two methods: an entry is offered or changed, or it is called off."""
@@ -28,6 +28,7 @@ MOST_REVISIONS = 2**31 - 1
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ZONE = "America/Toronto"
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,49 @@ def write_entry(
     event.add("dtstart", start.astimezone(UTC) if in_utc else start)
     if session.minutes:
         event.add("dtend", end.astimezone(UTC) if in_utc else end)
-    event.add("summary", vText(one_line(texts.summary)), parameters=language)
-    lines = [one_line(line) for line in texts.description.split("\n")]
+    event.add("summary", vText(visible(texts.summary).strip()), parameters=language)
+    lines = [visible(line).strip() for line in texts.description.split("\n")]
     event.add("description", vText("\n".join(lines).strip("\n")), parameters=language)
     if link := safe_link(session.link):
         event.add("url", vUri(link))
-    event.add("organizer", vCalAddress(f"mailto:{identity.mailbox}"), parameters={"CN": one_line(texts.organizer)})
+    event.add("organizer", vCalAddress(f"mailto:{identity.mailbox}"), parameters={"CN": visible(texts.organizer)})
     calendar.add_component(event)
     return calendar.to_ical()
 
 
 @lru_cache(maxsize=16)
 def _zone_of_years(first: int, last: int) -> Timezone:
-    """The clock of Toronto in these years, change by change, as the database of time zones has it."""
-    zone = Timezone.from_tzinfo(EASTERN, _ZONE, date(first, 1, 1), date(last + 1, 1, 1))
-    # The library's remark on how long it holds is for programmers.
-    del zone["COMMENT"]
+    """The clock of Toronto in these years, change by change, as the database of time zones has it.
+
+    Not by the library's own ``Timezone.from_tzinfo``: that writes the start of daylight time by the clock after the
+    change, where RFC 5545 (section 3.6.5) asks for the clock before it, and so begins it an hour late.
+    """
+    zone = Timezone()
+    zone.add("tzid", _ZONE)
+    begins = datetime(first, 1, 1, tzinfo=EASTERN).astimezone(UTC)
+    zone.add_component(_rule(begins, before=begins))
+    day, end = begins, datetime(last + 1, 1, 1, tzinfo=EASTERN).astimezone(UTC)
+    while day < end:
+        if _offset_of(day) != _offset_of(day + _ONE_DAY):
+            minutes = (day + timedelta(minutes=number) for number in range(1, 24 * 60 + 1))
+            change = next(minute for minute in minutes if _offset_of(minute) != _offset_of(day))
+            zone.add_component(_rule(change, before=day))
+        day += _ONE_DAY
     return zone
+
+
+def _offset_of(instant: datetime) -> timedelta:
+    offset = instant.astimezone(EASTERN).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _rule(begins: datetime, before: datetime) -> TimezoneStandard | TimezoneDaylight:
+    """The rule that holds from an instant on, told by the clock that held at another one ``before`` it."""
+    after = begins.astimezone(EASTERN)
+    rule = TimezoneDaylight() if after.dst() else TimezoneStandard()
+    rule.add("dtstart", (begins + _offset_of(before)).replace(tzinfo=None))
+    rule.add("tzoffsetfrom", _offset_of(before))
+    rule.add("tzoffsetto", _offset_of(begins))
+    rule.add("tzname", after.tzname())
+    return rule
