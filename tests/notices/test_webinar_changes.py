@@ -19,7 +19,7 @@ from include.notices import count_true_notices, recipient_key
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS, WEBINAR_TELLINGS
 from include.outbox import folder_of, read_parts
 from include.webinar_notices import publish_webinar_notices
-from include.webinar_tellings import record_tellings
+from include.webinar_tellings import read_tellings, record_tellings
 from tests.notices.calendar_reader import Calendar, read_entry
 from tests.notices.months import HASH_KEY, Month, subscriber, webinar
 
@@ -283,6 +283,15 @@ def test_a_shadow_run_tells_nobody(office: Office) -> None:
     assert [(row["subject"], row["state"]) for row in office.messages()] == [(JANUARY, "planned")]
     assert office.told() == [("W1", 2, "publish")]
     assert list(office.calendar().values()) == [datetime(2022, 1, 19, 18, tzinfo=UTC)]
+
+
+def test_a_message_that_is_sealed_has_told_nothing(office: Office) -> None:
+    office.enter(webinar("W1")).run()
+    with office.ws.operations.connect() as connection:
+        assert list(read_tellings(connection, ["W1"], "2021-12")) == [recipient_key(READER, HASH_KEY)]
+    office.set_state("sealed")
+    with office.ws.operations.connect() as connection:
+        assert read_tellings(connection, ["W1"], "2021-12") == {}
 
 
 def test_a_shadow_run_beside_the_record_shows_what_a_live_one_would_tell(office: Office) -> None:
