@@ -116,15 +116,24 @@ def run_facts(context: Context) -> dict[str, str]:
 def unlocked_month(workspace: Workspace, context: Context) -> dict[str, str]:
     """The month as steps take it, for a Dag beside ``carm_month``: it waits for nobody and keeps nobody out.
 
-    The area is the record, for such a Dag has its own datasets there. What an issued month has of them is not written
-    again, and a shadow run writes nothing into it.
+    A live run writes to the record, for such a Dag has its own datasets there, and adds to what live runs wrote before;
+    it may also be of an issued month. A shadow run writes beside a record that was issued or told to anybody. Raises
+    ``Refused`` for a live run of a month older than the newest that was issued: that one tells what has changed since.
     """
-    from include.month import is_issued
+    from include.month import is_issued, newest_issued, resolve_effects
+    from include.webinar_tellings import has_live_messages
 
     period, run = period_of(context), run_facts(context)
-    is_written = run["effects"] == "shadow" or workspace.lake().has("webinar_notices", period)
-    area = "shadow" if is_written and is_issued(workspace, period) else "lake"
-    return {"period": str(period), "effects": run["effects"], "area": area, "run_id": run["run_id"]}
+    effects, newest = resolve_effects(workspace, period, run["effects"], run["run_type"]), newest_issued(workspace)
+    if effects == "live" and newest is not None and period < newest:
+        raise Refused(
+            f"{period} cannot run live: {newest} was issued after it; trigger it with period={newest}, whose run tells "
+            "what has changed in the sessions of any month"
+        )
+    with workspace.operations.connect() as connection:
+        is_told = has_live_messages(connection, str(period))
+    area = "shadow" if effects == "shadow" and (is_told or is_issued(workspace, period)) else "lake"
+    return {"period": str(period), "effects": effects, "area": area, "run_id": run["run_id"]}
 
 
 class RunStates:

@@ -62,7 +62,7 @@ def open_month(
     ws.calendar.window(period)
     # Wherever the Dags run, the tables are there: a deployment has no other first step.
     migrate(ws.apply_url)
-    resolved = _resolve_effects(ws, period, effects, run_type)
+    resolved = resolve_effects(ws, period, effects, run_type)
     if resolved == "live":
         _require_order(ws, period)
     if not is_issued(ws, period):
@@ -85,7 +85,8 @@ def open_month(
     return month
 
 
-def _resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
+def resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
+    """``live`` or ``shadow``: what was asked for, or where that is ``auto`` what the run and the source call for."""
     if effects != "auto":
         return effects
     if run_type == "scheduled":

@@ -34,7 +34,7 @@ from include.carm.contacts import Contacts, ReinstatementContact
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
-KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar")
+KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar", "webinar_change")
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -78,12 +78,17 @@ def one_line(text: str | None) -> str:
         return ""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """A text with a space for whatever ends a line, and without what turns the direction of writing or is not seen."""
     kept = []
     for character in text:
         category = unicodedata.category(character)
         if category not in _INVISIBLE:
             kept.append(" " if category in _BREAKS else character)
-    return " ".join("".join(kept).split())
+    return "".join(kept)
 
 
 def safe_link(url: str | None) -> str | None:
@@ -212,7 +217,21 @@ class WebinarNotice:
     unsubscribe_url: str | None = None
 
 
-Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice
+@dataclass(frozen=True)
+class WebinarChangeNotice:
+    """One session for one person who knows of it, or of its month: ``change`` is changed, cancelled or added.
+
+    ``unsubscribe_url`` as in :class:`WebinarNotice`.
+    """
+
+    issued_on: date
+    session: Session
+    change: str
+    subscribed_on: date
+    unsubscribe_url: str | None = None
+
+
+Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice | WebinarChangeNotice
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
         StatementNotice: "statement",
@@ -220,6 +239,7 @@ _KIND_OF: Mapping[type, str] = MappingProxyType(
         ClosureNotice: "closure",
         ConversionNotice: "conversion",
         WebinarNotice: "webinar",
+        WebinarChangeNotice: "webinar_change",
     }
 )
 
@@ -229,7 +249,8 @@ class _EitherPart(FileSystemLoader):
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         stem, _, _ = template.rpartition(".")
-        source, file, is_fresh = super().get_source(environment, f"{stem}.jinja" if stem in KINDS else template)
+        is_either = stem in (*KINDS, "session")
+        source, file, is_fresh = super().get_source(environment, f"{stem}.jinja" if is_either else template)
         return source, str(file), is_fresh
 
 
@@ -309,6 +330,7 @@ class NoticePages:
             (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in ("txt", "html")
         }
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
+        self._entry = environment.get_template("entry.txt")
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
         for language, catalog in catalogs.items():
             texts = {
@@ -327,7 +349,8 @@ class NoticePages:
             }
             for part in ("txt", "html"):
                 page = environment.get_template(f"page.{part}").make_module(texts)
-                self._common[language, part] = {**texts, "page": page}
+                sessions = environment.get_template(f"session.{part}").make_module({**texts, "page": page})
+                self._common[language, part] = {**texts, "page": page, "sessions": sessions}
 
     def render(self, notice: Notice, language: str) -> Message:
         """The message for ``notice`` in ``language``: ``en``, ``fr``, or ``both`` (one whole version after the other).
@@ -346,6 +369,21 @@ class NoticePages:
         )
         # Macros leave blank lines behind, more or fewer by what a notice contains.
         return Message(subject, re.sub(r"\n{3,}", "\n\n", text).lstrip("\n").encode(), html.encode())
+
+    def describe(self, session: Session, language: str, *, is_cancelled: bool) -> tuple[str, str]:
+        """What the calendar entry of a session says: its summary, and its description in lines of any length.
+
+        In both languages it says it in English, then in French.
+        """
+        said: dict[str, list[str]] = {"summary": [], "description": []}
+        for one in LANGUAGES[language]:
+            context = self._entry.new_context(
+                {**self._common[one, "txt"], "session": session, "is_cancelled": is_cancelled}
+            )
+            for block, texts in said.items():
+                texts.append("".join(self._entry.blocks[block](context)).strip())
+        # A title that exists in one language alone is said once.
+        return " / ".join(dict.fromkeys(said["summary"])), "\n\n".join(said["description"])
 
     def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
         template = self._templates[kind, part]

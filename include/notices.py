@@ -1,13 +1,12 @@
 """The notices of a statement month: who is told what, in which language, rendered and packed. Nothing is sent here.
 
 Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (statement,
-closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar), an act about an issued statement the
-dataset ``reissue_notices`` (``include.statement_act_notices``). They have the same columns, and each replaces only its
-own packs in ``documents/notices/period=P/``.
+closure, conversion), the webinar run the dataset ``webinar_notices`` (``include.webinar_notices``), an act about an
+issued statement the dataset ``reissue_notices`` (``include.statement_act_notices``). They have the same columns, and
+each replaces only its own packs in ``documents/notices/period=P/``.
 
 An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
-error. Only who passed validation is written to: addresses join to the accounts of the lake, and the entries of the
-distribution list that are in quarantine are left out.
+error. Only who passed validation is written to: addresses join to the accounts of the lake.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import date, datetime
-from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -37,30 +34,22 @@ from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
-from include.distribution_list import lift_returned, list_relations
 from include.documents import read_documents, write_pack
 from include.notice_intents import Told, about_statement, settle
 from include.notice_page import (
-    EASTERN,
-    LANGUAGES,
-    MULTI_FACTOR_SINCE,
-    UTC,
     ClosureNotice,
     ConversionNotice,
     Message,
     Notice,
     NoticePages,
-    Session,
     StatementNotice,
-    WebinarNotice,
     one_line,
-    safe_link,
 )
-from include.outbox import Parts, keep_pack, plan_messages
+from include.outbox import Parts, keep_pack, kept_stem, plan_messages, put_pack_back
 from include.statement_registry import tell_notices
 
 if TYPE_CHECKING:
-    import duckdb
+    from sqlalchemy.engine import Connection
 
     from include.carm.calendar import Calendar
     from include.workspace import Workspace
@@ -181,57 +170,6 @@ def publish_notices(
     return publish_messages(ws, month, "notices", packs, reachable, unreachable, render, lists_unreachable=True)
 
 
-def publish_webinar_notices(
-    ws: Workspace, month: Mapping[str, str], *, recipient_hash_key: bytes | str
-) -> dict[str, Any]:
-    """Render the registration notices of the month and publish the dataset ``webinar_notices``.
-
-    They offer the sessions of the calendar month after ``month["period"]``, by the clock of Toronto, that are in the
-    subscriber's language or in both, to everybody who is on the distribution list on the period's day of issue. Who has
-    no session to be offered gets no message.
-
-    Returns what :func:`publish_notices` returns, and ``"sessions": {"offered": n, "cancelled": n, "unreadable": n}``
-    and ``"without_session": n``. Raises ``DataError`` when ``quarantine`` or ``webinars`` of the period was never
-    sealed, ``UsageError`` for a hash key that is too short.
-    """
-    period, lake = Period.parse(month["period"]), ws.lake(month["area"])
-    issued_on, coming = ws.calendar.issued_on(period), period.next()
-    hash_key = checked_key(recipient_hash_key)
-    relations: dict[str, engine.Relation] = {
-        "webinars": [lake.file("webinars", period)],
-        "quarantine": [lake.file("quarantine", period)],
-        **list_relations(ws, hash_key),
-    }
-    with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        sessions, states = _read_sessions(con, relations, coming)
-        engine.create_table(con, "distribution_list", "derive_distribution_list", relations, {"issued_on": issued_on})
-        people = engine.run_table(con, "derive_webinar_notice_recipients")
-
-    reachable, unreachable = sort_out(people, hash_key, lambda _row: f"webinars/{coming}")
-    if month["effects"] == "live":
-        lift_returned(ws, reachable)
-    offered = {language: sessions_for(language, sessions) for language in LANGUAGES}
-    invited = reachable.filter(
-        pa.array([bool(offered[language.as_py()]) for language in reachable["language"]], pa.bool_())
-    )
-    pages = NoticePages(Contacts.load())
-
-    # People who joined the list on the same day and read the same language get the same page.
-    @cache
-    def page_for(language: str, subscribed_on: date) -> Message:
-        first_day = date(coming.year, coming.month, 1)
-        asks_for_multi_factor = issued_on >= MULTI_FACTOR_SINCE
-        notice = WebinarNotice(issued_on, first_day, offered[language], subscribed_on, asks_for_multi_factor)
-        return pages.render(notice, language)
-
-    def render(row: Row) -> Message:
-        return page_for(row["language"], row["subscribed_on"])
-
-    packs = {kind: kind for kind in WEBINAR_KINDS}
-    outcome = publish_messages(ws, month, "webinar_notices", packs, invited, unreachable, render)
-    return {**outcome, "sessions": states, "without_session": reachable.num_rows - invited.num_rows}
-
-
 def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) -> int:
     """Hash every notice of the area's months anew; returns how many there are.
 
@@ -259,20 +197,6 @@ def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) ->
 
 
 _PUT_BACK = "restore the documents from a backup, or run the month again if it is not issued"
-
-
-def sessions_for(language: str, sessions: Sequence[Session]) -> tuple[Session, ...]:
-    """The sessions to offer to a reader of ``language``: one who reads both is offered all."""
-    return tuple(
-        session for session in sessions if session.language == language or "both" in (language, session.language)
-    )
-
-
-def calendar_month(month: Period) -> tuple[datetime, datetime]:
-    """The first instant of a calendar month in Toronto and the first after it: half-open bounds, in UTC."""
-    following = month.next()
-    first = datetime(month.year, month.month, 1, tzinfo=EASTERN)
-    return first.astimezone(UTC), datetime(following.year, following.month, 1, tzinfo=EASTERN).astimezone(UTC)
 
 
 def checked_key(hash_key: bytes | str) -> bytes:
@@ -345,29 +269,6 @@ def _account_notice(row: Row, period: Period, calendar: Calendar, contacts: Cont
     )
 
 
-def _read_sessions(
-    con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], month: Period
-) -> tuple[tuple[Session, ...], dict[str, int]]:
-    """The sessions to offer in a calendar month, the earliest first, and how many there are of each state."""
-    starts_at, ends_at = calendar_month(month)
-    bounds = {"month_starts_at": starts_at, "month_ends_at": ends_at}
-    rows = engine.run_table(con, "derive_webinar_notice_sessions", relations, bounds).to_pylist()
-    sessions = tuple(
-        Session(
-            one_line(row["title_en"]),
-            one_line(row["title_fr"]),
-            row["language"],
-            row["starts_at"],
-            row["duration_minutes"],
-            safe_link(row["join_url"]),
-        )
-        for row in rows
-        if row["state"] == "offered"
-    )
-    counted = Counter(row["state"] for row in rows)
-    return sessions, {state: counted[state] for state in ("offered", "cancelled", "unreadable")}
-
-
 def publish_messages(
     ws: Workspace,
     month: Mapping[str, str],
@@ -378,10 +279,14 @@ def publish_messages(
     render: Callable[[Row], Message],
     *,
     lists_unreachable: bool = False,
+    standing: Sequence[Row] = (),
+    record: Callable[[Connection], None] | None = None,
 ) -> dict[str, Any]:
     """Render and pack all messages, then move the packs into place and seal the dataset, and count.
 
-    ``packs_of`` gives for each kind of message the name under which its packs begin.
+    ``packs_of`` gives for each kind of message the name under which its packs begin. ``standing`` are rows of the
+    outbox that belong to the dataset too: their packs stay as they are, and further ones are numbered after them.
+    ``record`` writes what goes with the messages into the same transaction, where the run is live.
 
     Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
     the packs and the seal is completed by the next.
@@ -392,20 +297,25 @@ def publish_messages(
             f"{len(keys) - len(set(keys))} notices of {period} have the key of another: "
             "look for an account or a statement that stands twice in the month's datasets"
         )
+    is_live = month["effects"] == "live" and month["area"] == "lake"
     staging = ws.staging(month["run_id"], dataset)
     folder = ws.documents(month["area"]) / "notices" / f"period={period}"
     written: list[dict[str, Any]] = []
     with _plain_disk_errors(period):
         rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
+        standing_packs = {kept_stem(row["pack"]): row["pack"] for row in standing}
         for kind, name in sorted(packs_of.items()):
             messages = reachable.filter(pc.equal(reachable["kind"], kind))
-            for number, start in enumerate(range(0, messages.num_rows, MESSAGES_PER_PACK), start=1):
+            first = 1 + max((int(stem.rpartition("-")[2]) for stem in standing_packs), default=0)
+            for number, start in enumerate(range(0, messages.num_rows, MESSAGES_PER_PACK), start=first):
                 written += _write_pack(ws, staging / f"{name}-{number:04d}.zip", messages, start, render)
-        packs = {path.name for path in staging.iterdir()}
+        packs = {path.name for path in staging.iterdir()} | {f"{stem}.zip" for stem in standing_packs}
         if lists_unreachable:
             _write_unreachable(staging / "unreachable.csv", unreachable)
         folder.mkdir(parents=True, exist_ok=True)
+        for stem, pack in sorted(standing_packs.items()):
+            put_pack_back(ws, pack, folder / f"{stem}.zip")
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         # A run before this one may have had more messages, and so more packs.
@@ -414,12 +324,13 @@ def publish_messages(
                 continue
             path.unlink()
         rmtree(staging)
-    table = pa.Table.from_pylist(written, NOTICES)
+    listed = sorted([*standing, *written], key=lambda row: (row["kind"], row["message_key"]))
     lake = ws.lake(month["area"])
-    seal = lake.publish(dataset, period, table)
-    is_live = month["effects"] == "live" and lake.area == "lake"
+    seal = lake.publish(dataset, period, pa.Table.from_pylist(listed, NOTICES))
     with write_transaction(ws.operations) as connection:
         lake.seal([seal], run_id=month["run_id"], connection=connection)
+        if is_live and record is not None:
+            record(connection)
         addressed = ({**row, "period": period} for row in written)
         planned = plan_messages(connection, addressed, is_live=is_live, run_id=month["run_id"])
         if is_live:
@@ -427,8 +338,8 @@ def publish_messages(
         if lake.area == "lake":
             tell_notices(connection, dataset, period, seal.sha256)
     return {
-        "notices": len(written),
-        "by_kind": _count(packs_of, written, "language"),
+        "notices": len(listed),
+        "by_kind": _count(packs_of, listed, "language"),
         "unreachable": _count(packs_of, unreachable, "reason"),
         "packs": len(packs),
         "outbox": planned,

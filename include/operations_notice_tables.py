@@ -64,7 +64,7 @@ WEBINAR_TELLINGS = Table(
     Column("message_key", Text, primary_key=True),
     Column("webinar_id", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
-    Column("method", Text, nullable=False),  # request, cancel
+    Column("method", Text, nullable=False),  # publish, cancel
     Index("ix_carm_webinar_tellings_webinar_id", "webinar_id"),
 )
 

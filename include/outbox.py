@@ -72,12 +72,33 @@ def keep_pack(ws: Workspace, path: Path, sha256: str) -> str:
     as it is. Raises ``Unavailable`` where the disk refuses.
     """
     name = f"{path.stem}-{sha256[:16]}.zip"
-    folder = folder_of(ws)
-    target, fresh = folder / name, folder / f".{name}.{os.getpid()}"
+    target = folder_of(ws) / name
+    if not target.exists():
+        _link(path, target)
+    return name
+
+
+def kept_stem(name: str) -> str:
+    """Under which name, without its ending, a pack of the outbox was rendered."""
+    return name.rpartition("-")[0]
+
+
+def put_pack_back(ws: Workspace, name: str, path: Path) -> None:
+    """Let the pack ``name`` of the outbox lie at ``path`` too, where its messages were rendered.
+
+    Raises ``DataError`` where the outbox lacks it, ``Unavailable`` where the disk refuses.
+    """
+    pack = folder_of(ws) / name
+    if not pack.exists():
+        raise _missing(pack)
+    if not (path.exists() and path.samefile(pack)):
+        _link(pack, path)
+
+
+def _link(path: Path, target: Path) -> None:
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.exists():
-            return name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             os.link(path, fresh)
         except OSError:
@@ -91,7 +112,10 @@ def keep_pack(ws: Workspace, path: Path, sha256: str) -> str:
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
-    return name
+
+
+def _missing(pack: Path) -> DataError:
+    return DataError(f"{pack} is missing: restore the outbox from a backup; nothing of it is sent until then")
 
 
 def plan_messages(
@@ -201,7 +225,7 @@ def read_parts(ws: Workspace, message: Mapping[str, Any]) -> Parts:
     """
     pack, key = folder_of(ws) / message["pack"], message["message_key"]
     if not pack.exists():
-        raise DataError(f"{pack} is missing: restore the outbox from a backup; nothing of it is sent until then")
+        raise _missing(pack)
     text, html = read_member(pack, f"{key}.txt"), read_member(pack, f"{key}.html")
     parts = Parts(text or b"", html or b"", tuple(_calendars(pack, key)) if message["calendar_sha256"] else ())
     told = (message["body_sha256"], message["calendar_sha256"])

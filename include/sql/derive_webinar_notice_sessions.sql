@@ -1,12 +1,13 @@
--- Purpose: List the webinars of one calendar month in Eastern time, as their latest revision has them.
--- Grain: one row per webinar that is in the month, or whose start cannot be read.
+-- Purpose: Say of every webinar how its latest revision has it, and whether it is in a given calendar month.
+-- Grain: one row per webinar.
 -- Reads: webinars
 -- Writes: none
--- Parameters: month_ends_at, month_starts_at
+-- Parameters: concerned_from, month_ends_at, month_starts_at
 -- Rerun: the same rows in the same order.
 --
 -- The month's bounds come as instants (its first midnight in Toronto and that of the next month): a session on the last
--- evening is already the next day in UTC, and still belongs to this month.
+-- evening is already the next day in UTC, and still belongs to this month. A change concerns those who were told of the
+-- session while one of its revisions puts it at concerned_from or later: what is over by then is nobody's news.
 WITH revisions AS (
     SELECT
         webinar_id,
@@ -23,6 +24,10 @@ WITH revisions AS (
         END AS duration_minutes,
         join_url,
         status,
+        -- What a calendar takes for a SEQUENCE.
+        CASE
+            WHEN revision BETWEEN 0 AND 2147483647 THEN revision
+        END AS revision,
         -- Copies of one revision: a cancelled copy wins, for nobody should wait before an empty screen.
         ROW_NUMBER() OVER (
             PARTITION BY webinar_id
@@ -31,38 +36,55 @@ WITH revisions AS (
     FROM webinars
 ),
 
-sessions AS (
+planned AS (
     SELECT
         webinar_id,
-        title_en,
-        title_fr,
-        language,
-        starts_at,
-        duration_minutes,
-        join_url,
+        MAX(starts_at) AS latest_start
+    FROM revisions
+    GROUP BY webinar_id
+),
+
+sessions AS (
+    SELECT
+        revisions.webinar_id,
+        revisions.revision,
+        revisions.title_en,
+        revisions.title_fr,
+        revisions.language,
+        revisions.duration_minutes,
+        revisions.join_url,
+        planned.latest_start,
+        -- What is called off needs no hour of its own: it is called off where it stood.
         CASE
-            WHEN status = 'cancelled' THEN 'cancelled'
-            WHEN starts_at IS NULL THEN 'unreadable'
-            WHEN status = 'scheduled' AND language IN ('en', 'fr', 'both') THEN 'offered'
+            WHEN revisions.status = 'cancelled' THEN COALESCE(revisions.starts_at, planned.latest_start)
+            ELSE revisions.starts_at
+        END AS starts_at,
+        CASE
+            WHEN revisions.revision IS NULL THEN 'unreadable'
+            WHEN revisions.status = 'cancelled' THEN 'cancelled'
+            WHEN revisions.starts_at IS NULL THEN 'unreadable'
+            WHEN revisions.status = 'scheduled' AND revisions.language IN ('en', 'fr', 'both') THEN 'offered'
             ELSE 'unreadable'
         END AS state
     FROM revisions
-    WHERE nth_latest = 1
+    INNER JOIN planned
+        ON revisions.webinar_id = planned.webinar_id
+    WHERE revisions.nth_latest = 1
 )
 
 SELECT
     webinar_id,
+    revision,
     title_en,
     title_fr,
     language,
     starts_at,
     duration_minutes,
     join_url,
-    state
+    state,
+    COALESCE(starts_at >= $month_starts_at AND starts_at < $month_ends_at, FALSE) AS is_of_month,
+    COALESCE(GREATEST(starts_at, latest_start) >= $concerned_from, FALSE) AS is_concerning
 FROM sessions
-WHERE
-    (starts_at >= $month_starts_at AND starts_at < $month_ends_at)
-    OR (starts_at IS NULL AND state = 'unreadable')
 ORDER BY
     starts_at,
     webinar_id

@@ -5,10 +5,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, update
 
 from include import airflow_api
-from include.carm.errors import UsageError
+from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
+from include.database import write_transaction
+from include.operations_notice_tables import OUTBOX
+from include.operations_statement_tables import ISSUED_MONTHS
+from include.workspace import Workspace
 from tests.pipeline import new_workspace
 
 
@@ -98,10 +103,59 @@ def test_without_the_key_of_recipients_no_notice_is_written(run_context, monkeyp
         run_context.recipient_hash_key()
 
 
-@pytest.mark.parametrize("effects", ["auto", "live", "shadow"])
-def test_a_dag_beside_the_month_writes_to_the_record_of_a_month_that_is_not_issued(run_context, tmp_path, effects):
-    month = run_context.unlocked_month(new_workspace(tmp_path), context(period="2021-12", effects=effects))
-    assert month == {"period": "2021-12", "effects": effects, "area": "lake", "run_id": "manual__1"}
+@pytest.mark.parametrize(
+    ("effects", "run_type", "expected"),
+    [
+        ("auto", "manual", "shadow"),
+        ("auto", "scheduled", "live"),
+        ("live", "manual", "live"),
+        ("shadow", "scheduled", "shadow"),
+    ],
+)
+def test_a_dag_beside_the_month_writes_to_the_record_of_a_month_that_is_not_issued(
+    run_context, tmp_path, effects, run_type, expected
+):
+    asked = context(period="2021-12", effects=effects, run_type=run_type)
+    month = run_context.unlocked_month(new_workspace(tmp_path), asked)
+    assert month == {"period": "2021-12", "effects": expected, "area": "lake", "run_id": f"{run_type}__1"}
+
+
+@pytest.mark.parametrize(("effects", "area"), [("live", "lake"), ("shadow", "shadow"), ("auto", "shadow")])
+def test_an_issued_month_is_told_live_and_looked_at_beside_its_record(run_context, tmp_path, effects, area):
+    workspace = issued(new_workspace(tmp_path), "2021-12")
+    assert run_context.unlocked_month(workspace, context(period="2021-12", effects=effects))["area"] == area
+
+
+def test_a_shadow_run_does_not_write_over_what_a_live_run_told_before_the_month_was_issued(run_context, tmp_path):
+    workspace = new_workspace(tmp_path)
+    with write_transaction(workspace.operations) as connection:
+        connection.execute(insert(OUTBOX), message(period="2021-12", state="planned"))
+    assert run_context.unlocked_month(workspace, context(period="2021-12", effects="shadow"))["area"] == "shadow"
+    with write_transaction(workspace.operations) as connection:
+        connection.execute(update(OUTBOX).values(state="sealed"))
+    assert run_context.unlocked_month(workspace, context(period="2021-12", effects="shadow"))["area"] == "lake"
+
+
+def test_an_older_month_is_not_told_live_and_the_newest_is_named(run_context, tmp_path):
+    workspace = issued(new_workspace(tmp_path), "2022-01")
+    with pytest.raises(Refused, match=r"trigger it with period=2022-01"):
+        run_context.unlocked_month(workspace, context(period="2021-12", effects="live"))
+    assert run_context.unlocked_month(workspace, context(period="2021-12", effects="shadow"))["effects"] == "shadow"
+
+
+def issued(workspace: Workspace, period: str) -> Workspace:
+    """The workspace with ``period`` on record as issued."""
+    row = {"period": period, "issued_on": f"{period}-25", "statements": 0, "statements_sha256": "-", "run_id": "test"}
+    with write_transaction(workspace.operations) as connection:
+        connection.execute(insert(ISSUED_MONTHS), row)
+    return workspace
+
+
+def message(**changed: Any) -> dict[str, Any]:
+    """A message about the webinars of a month, filled in by the types of its columns."""
+    fillers: dict[type, Any] = {int: 1, str: "-"}
+    row = {column.name: fillers[column.type.python_type] for column in OUTBOX.columns if not column.nullable}
+    return row | {"kind": "webinar", "address": "reader@example.org"} | changed
 
 
 # --- Who stands behind a run ------------------------------------------------------------------------------------

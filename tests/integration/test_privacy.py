@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from include.load import load_folder
-from include.notices import publish_webinar_notices, recipient_key
+from include.notices import recipient_key
+from include.webinar_notices import publish_webinar_notices
 from include.workspace import Workspace
 from tests.fixtures.hand_written.cases import PERIOD
 from tests.pipeline import new_workspace, read, run_month

@@ -18,6 +18,7 @@ from include.notice_page import (
     NoticePages,
     Session,
     StatementNotice,
+    WebinarChangeNotice,
     WebinarNotice,
     WithdrawalNotice,
 )
@@ -120,6 +121,11 @@ def webinar(*sessions: Session, **changed: Any) -> WebinarNotice:
     return replace(january, **changed)
 
 
+def webinar_change(change: str = "changed", **changed: Any) -> WebinarChangeNotice:
+    january = WebinarChangeNotice(date(2021, 12, 25), session(), change, subscribed_on=date(2021, 10, 4))
+    return replace(january, **changed)
+
+
 SAMPLES: dict[str, Notice] = {
     "statement": statement(),
     "statement-version-2": statement(version=2, written_on=date(2022, 1, 10), reason=REASON),
@@ -128,6 +134,9 @@ SAMPLES: dict[str, Notice] = {
     "conversion": conversion(),
     "conversion-to-importer": conversion(program_type="exporter", new_program_type="importer"),
     "webinar": webinar(),
+    "webinar-changed": webinar_change(),
+    "webinar-cancelled": webinar_change("cancelled"),
+    "webinar-added": webinar_change("added", session=session(title_fr="", link=None)),
 }
 
 

@@ -14,8 +14,9 @@ from sqlalchemy.engine import Engine
 from include.addresses import account_addresses, subscriber_entries
 from include.carm.errors import DataError
 from include.carm.period import Period
-from include.notices import publish_notices, publish_webinar_notices
+from include.notices import publish_notices
 from include.source_schema import TABLES, create_tables
+from include.webinar_notices import publish_webinar_notices
 from include.workspace import Workspace
 from tests.notices.months import HASH_KEY, Month, account, statement, subscriber, webinar
 

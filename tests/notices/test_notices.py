@@ -24,8 +24,9 @@ from include.database import write_transaction
 from include.datasets import SCHEMAS
 from include.distribution_list import EVENTS, LIST_ENTRIES, STANDING
 from include.documents import read_document
-from include.notices import ACCOUNT_CHANGES, address_problem, message_key, publish_notices, publish_webinar_notices
+from include.notices import ACCOUNT_CHANGES, address_problem, message_key, publish_notices
 from include.operations_plan_tables import ACCOUNT_CHANGES as JOURNAL
+from include.webinar_notices import calendar_month, publish_webinar_notices
 from tests.notices.months import HASH_KEY, Month, account, decision, statement, subscriber, webinar
 
 A, B, C = "000000018RM0001", "000000026RM0001", "000123455RM0001"
@@ -445,14 +446,15 @@ def test_the_latest_revision_counts_and_cancelled_sessions_are_not_offered(month
 def test_the_sessions_are_those_of_the_coming_calendar_month_in_eastern_time(
     period: str, starts_at: str | None, is_offered: bool
 ) -> None:
-    starts, ends = notices.calendar_month(Period.parse(period).next())
+    starts, ends = calendar_month(Period.parse(period).next())
     rows = select(
         "derive_webinar_notice_sessions",
         {"webinars": [webinar() | {"starts_at": starts_at}]},
         month_starts_at=starts,
         month_ends_at=ends,
+        concerned_from=starts,
     )
-    assert is_offered == any(row["state"] == "offered" for row in rows)
+    assert is_offered == any(row["state"] == "offered" and row["is_of_month"] for row in rows)
 
 
 @pytest.mark.parametrize("minutes", [None, 0, -5, 1441, 10**12])
@@ -545,5 +547,5 @@ def test_the_message_of_a_month_has_one_key_however_its_sessions_change(month: M
     ("month_text", "hours"), [("2022-01", 744), ("2022-03", 743), ("2022-07", 744), ("2022-11", 721)]
 )
 def test_a_calendar_month_is_as_long_as_its_clocks_say(month_text: str, hours: int) -> None:
-    start, end = notices.calendar_month(Period.parse(month_text))
+    start, end = calendar_month(Period.parse(month_text))
     assert hours == (end - start).total_seconds() / 3600

@@ -25,9 +25,10 @@ from include.distribution_list import (
     enter_withdrawal,
     list_relations,
 )
-from include.notices import publish_webinar_notices, recipient_key
+from include.notices import recipient_key
 from include.operations_notice_tables import SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.unsubscribe import suppressed, unsubscribe
+from include.webinar_notices import publish_webinar_notices
 from tests.notices.months import Month, subscriber, webinar
 from tests.unsubscribe.outbox import ADDRESS, HASH_KEY, READER, key_of, rows
 
