@@ -21,6 +21,7 @@ from bench import (
     extract_step,
     growth_step,
     lines_step,
+    notices_step,
     page_step,
     pdf_step,
     transform_step,
@@ -41,6 +42,7 @@ STAGES = {
     "documents": documents_step.measure,
     "html": page_step.measure,
     "pdf": pdf_step.measure,
+    "notices": notices_step.measure,
     "month": airflow_step.measure,
     "month-pdf": airflow_step.measure_with_pdf,
 }
