@@ -34,7 +34,17 @@ from include.carm.contacts import Contacts, ReinstatementContact
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
-KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar")
+KINDS = (
+    "statement",
+    "withdrawal",
+    "closure",
+    "closure_coming",
+    "conversion",
+    "reinstatement",
+    "mfa",
+    "digest",
+    "webinar",
+)
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -169,6 +179,89 @@ class ConversionNotice:
 
 
 @dataclass(frozen=True)
+class ClosureComingNotice:
+    """An account will be closed on ``closes_on`` at the earliest, unless there is activity on it before.
+
+    ``cutoff_on`` and ``as_of`` are the first and last day of the years looked at.
+    """
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    closes_on: date
+    cutoff_on: date
+    as_of: date
+    years: int
+
+
+@dataclass(frozen=True)
+class ReinstatementNotice:
+    """A closed account is open again, or a program type that was corrected is put back to ``program_type``.
+
+    ``corrected_program_type`` is what it had been corrected to; both are None where the account was closed.
+    """
+
+    bn15: str
+    legal_name: str
+    written_on: date
+    effective_on: date
+    program_type: str | None = None
+    corrected_program_type: str | None = None
+
+
+@dataclass(frozen=True)
+class MfaNotice:
+    """A client of the portal had not registered for multi-factor authentication on ``as_of``."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    as_of: date
+    asked_since: date
+    portal_registered_on: date
+
+
+@dataclass(frozen=True)
+class DigestLine:
+    """One event of one account. ``kind`` is that of a notice, or ``restored_type``, a program type that is put back.
+
+    ``program_type`` is what the account is now registered as, where that is what happened.
+    """
+
+    bn15: str
+    legal_name: str
+    kind: str
+    happened_on: date
+    program_type: str | None = None
+
+
+@dataclass(frozen=True)
+class DigestNotice:
+    """What one person would have been told in many messages. As in those, there is no place for an amount.
+
+    The period and the due date are those of the statements, and None where no line is about one. A further digest of
+    the same month holds only what is new.
+    """
+
+    issued_on: date
+    period_start: date | None
+    period_end: date | None
+    due_on: date | None
+    lines: tuple[DigestLine, ...]
+    version: int
+    years: int
+    reinstatement: ReinstatementContact
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(line.kind for line in self.lines)
+
+    @cached_property
+    def accounts(self) -> int:
+        return len({line.bn15 for line in self.lines})
+
+
+@dataclass(frozen=True)
 class Session:
     """One webinar. ``minutes`` is None where the source names no usable duration, ``link`` where it names no link."""
 
@@ -212,13 +305,27 @@ class WebinarNotice:
     unsubscribe_url: str | None = None
 
 
-Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice
+Notice = (
+    StatementNotice
+    | WithdrawalNotice
+    | ClosureNotice
+    | ClosureComingNotice
+    | ConversionNotice
+    | ReinstatementNotice
+    | MfaNotice
+    | DigestNotice
+    | WebinarNotice
+)
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
         StatementNotice: "statement",
         WithdrawalNotice: "withdrawal",
         ClosureNotice: "closure",
+        ClosureComingNotice: "closure_coming",
         ConversionNotice: "conversion",
+        ReinstatementNotice: "reinstatement",
+        MfaNotice: "mfa",
+        DigestNotice: "digest",
         WebinarNotice: "webinar",
     }
 )
