@@ -7,6 +7,7 @@ both languages: the sentences of the template are English, ``include/locale/fr``
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ KINDS = (
     "digest",
     "webinar",
 )
+PARTS = ("txt", "html", "letter")
+"""What every kind is compiled to: the two parts of a message, and the blocks of a printed letter."""
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -411,7 +414,7 @@ class NoticePages:
         environment = _environment()
         catalogs: dict[str, NullTranslations] = {"en": NullTranslations(), "fr": load_french()}
         self._templates: dict[tuple[str, str], Template] = {
-            (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in ("txt", "html")
+            (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in PARTS
         }
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
@@ -430,7 +433,7 @@ class NoticePages:
                 + quote("Unsubscribe – Désabonnement"),
                 "colour": LIGHT,
             }
-            for part in ("txt", "html"):
+            for part in PARTS:
                 page = environment.get_template(f"page.{part}").make_module(texts)
                 self._common[language, part] = {**texts, "page": page}
 
@@ -451,6 +454,14 @@ class NoticePages:
         )
         # Macros leave blank lines behind, more or fewer by what a notice contains.
         return Message(subject, re.sub(r"\n{3,}", "\n\n", text).lstrip("\n").encode(), html.encode())
+
+    def blocks(self, notice: Notice, language: str) -> list[dict[str, Any]]:
+        """What the notice says in ``en`` or ``fr``, block by block, for a letter: ``{"block": "paragraph", ...}``.
+
+        Only kinds about one account are letters: what a letter cannot have, a table or a link, has no block.
+        """
+        body = self._block("body", _KIND_OF[type(notice)], language, "letter", notice)
+        return [json.loads(block) for block in body.splitlines() if block.strip()]
 
     def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
         template = self._templates[kind, part]

@@ -41,6 +41,7 @@ from include.carm.notice_policy import ACCOUNT_KINDS, NoticePolicy
 from include.carm.period import Period
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
+from include.letters import PACK_NAME, LetterPress, write_letters
 from include.notice_intents import Told, require_settled, settle
 from include.notice_page import (
     EASTERN,
@@ -147,12 +148,14 @@ def publish_notices(
 
     A live run tells what really happened: ``account_changes`` (see ``ACCOUNT_CHANGES``), by default what the journal
     says, and what is owed. A shadow run tells what would be, from ``account_decisions``. What reaches nobody is counted
-    by reason, and listed without any address in ``unreachable.csv`` beside the packs. ``policy`` is by default that of
+    by reason, listed without any address in ``unreachable.csv`` beside the packs, and printed as letters where the
+    policy says so (:mod:`include.letters`). ``policy`` is by default that of
     ``include/config/notices.yaml``.
 
     Returns counts: ``{"notices": n, "by_kind": {kind: {language: n}}, "unreachable": {kind: {reason: n}}, "packs": n,
-    "sha256": hash of the dataset}``. Raises ``DataError`` when a dataset that it reads was never sealed, and when the
-    month owes a notice that is neither told nor known to reach nobody; ``UsageError`` for a hash key that is too short.
+    "letters": n, "sha256": hash of the dataset}``. Raises ``DataError`` when a dataset that it reads was never sealed,
+    and when the month owes a notice that is neither told nor known to reach nobody; ``UsageError`` for a hash key that
+    is too short.
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     is_live, policy = month["effects"] == "live", policy or NoticePolicy.load()
@@ -181,6 +184,14 @@ def publish_notices(
         notice = digests.digest_notice(lines, row["version"], period, ws.calendar, contacts)
         return pages.render(notice, row["language"])
 
+    def print_letters(folder: Path, unreached: Sequence[Row]) -> int:
+        press = LetterPress(pages)
+
+        def print_letter(row: Row) -> bytes:
+            return press.print_letter(notices.notice_of(row), row, notices.written_on)
+
+        return write_letters(folder, unreached, recipients, policy.letters, print_letter)
+
     packs = {kind: kind for kind in MONTH_KINDS}
     return publish_messages(
         ws,
@@ -193,6 +204,7 @@ def publish_notices(
         lists_unreachable=True,
         replaced=gathered.tells,
         settles_month=True,
+        print_letters=print_letters,
     )
 
 
@@ -367,13 +379,14 @@ def publish_messages(
     lists_unreachable: bool = False,
     replaced: Mapping[str, Sequence[Told]] | None = None,
     settles_month: bool = False,
+    print_letters: Callable[[Path, Sequence[Row]], int] | None = None,
 ) -> dict[str, Any]:
     """Render and pack all messages, then move the packs into place and seal the dataset, and count.
 
     ``packs_of`` gives for each kind of message the name under which its packs begin; ``replaced`` gives for
     each digest, by its message key, what it takes the place of. What reaches one person is told, so ``unreachable``
     may name it for another. With ``settles_month`` nothing may be owed afterwards (``DataError``, and nothing is
-    recorded).
+    recorded). ``print_letters`` writes letters of what reaches nobody into a folder, and says how many.
 
     Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
     the packs and the seal is completed by the next.
@@ -400,14 +413,19 @@ def publish_messages(
         packs = {path.name for path in staging.iterdir()}
         if lists_unreachable:
             _write_unreachable(staging / "unreachable.csv", unreachable)
+        letters = print_letters(staging, unreachable) if print_letters else 0
+        names = {*packs_of.values(), *([PACK_NAME] if print_letters else [])}
+        kept = {path.name for path in staging.iterdir()}
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         # A run before this one may have had more messages, and so more packs.
-        for path in (path for name in packs_of.values() for path in folder.glob(f"{name}-*.zip")):
-            if path.name in packs:
+        for path in (path for name in names for path in folder.glob(f"{name}-*.zip")):
+            if path.name in kept:
                 continue
             path.unlink()
+        if print_letters and not letters:
+            (folder / f"{PACK_NAME}.csv").unlink(missing_ok=True)
         rmtree(staging)
     table = pa.Table.from_pylist(written, NOTICES)
     lake = ws.lake(month["area"])
@@ -431,6 +449,7 @@ def publish_messages(
         "by_kind": _count(packs_of, written, "language"),
         "unreachable": _count(packs_of, unreachable, "reason"),
         "packs": len(packs),
+        "letters": letters,
         "outbox": planned,
         "sha256": seal.sha256,
     }
