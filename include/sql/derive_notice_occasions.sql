@@ -1,5 +1,5 @@
--- Purpose: Say what there is to tell about accounts this month: statement ready, account closed, closure to come, program
---          type corrected, account open again, multi-factor authentication not registered.
+-- Purpose: Say what there is to tell about accounts this month: statement ready, account closed, closure to come,
+--          program type corrected, account open again, multi-factor authentication not registered.
 -- Grain: one row per kind, what it is about, and version.
 -- Reads: account_changes, account_decisions, accounts, notices_owed, statements, told_elsewhere
 -- Writes: none

@@ -137,12 +137,15 @@ def test_no_parquet_file_but_quarantine_has_an_at_sign(left: Left) -> None:
     assert [place for place in found if place.startswith("shadow/lake/")]
 
 
-def test_no_table_of_the_pipeline_has_an_address(left: Left) -> None:
+def test_no_table_of_the_pipeline_but_the_outbox_has_an_address(left: Left) -> None:
     with left.ws.operations.connect() as connection:
         tables = [name for name in inspect(connection).get_table_names() if name.startswith("carm_")]
         rows = {name: repr(connection.execute(text(f"SELECT * FROM {name}")).all()) for name in tables}
     assert rows["carm_account_changes"] != "[]"
-    assert [] == [name for name, content in rows.items() if CANARY in content.lower()]
+    assert ["carm_outbox"] == [name for name, content in rows.items() if CANARY in content.lower()]
+    # The delegate is written to as well; who was refused is not.
+    assert "canary-delegate@canary.invalid" in rows["carm_outbox"]
+    assert "canary-nobody@canary.invalid" not in rows["carm_outbox"]
 
 
 def test_no_log_and_no_result_of_a_step_has_an_address(left: Left) -> None:
