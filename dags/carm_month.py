@@ -30,6 +30,8 @@ asks for the seal of what it reads, and the same data give the same files; a mon
 - `statement_lines`: *more than policy.yaml allows*. So many accounts do not add up that the fault is not in them.
   Nothing was published: run `carm verify`, keep the log.
 - `render_shard`, `render_brokers`: *disk full*. Make room and clear the task; the other shards stay.
+- `publish_notices`: *notices are owed, and neither told nor known to reach nobody*. None of the month was planned. It
+  is a fault of software or of a table: keep the log.
 - the run was killed: trigger the same month again.
 
 A red run has published either a step's whole result or nothing of it.
@@ -146,7 +148,7 @@ def register_statements(month, shards):
 
 @task(pool=DATABASE_POOL)
 def publish_notices(month):
-    """Writes the notices about statements, closures and conversions."""
+    """Writes the notices about accounts, one for many where a person would get many, and settles what is owed."""
     from include.notices import publish_notices
 
     return publish_notices(open_workspace(), month, recipient_hash_key=recipient_hash_key())

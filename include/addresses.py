@@ -15,13 +15,16 @@ import pyarrow.compute as pc
 
 from include import engine
 from include.carm.period import Period
-from include.feeds import ACCOUNTS, SUBSCRIBERS, Feed
+from include.feeds import ACCOUNTS, DELEGATIONS, SUBSCRIBERS, Feed
 from include.source_rows import read_texts, source_snapshot
 
 if TYPE_CHECKING:
+    from include.lake import Lake
     from include.workspace import Workspace
 
 ACCOUNT_ADDRESSES = pa.schema([("bn15", pa.string()), ("valid_from", pa.date32()), ("email", pa.string())])
+
+DELEGATE_ADDRESSES = pa.schema([("bn15", pa.string()), ("role", pa.string()), ("email", pa.string())])
 
 SUBSCRIBER_ENTRIES = pa.schema(
     [
@@ -50,6 +53,27 @@ def account_addresses(ws: Workspace, period: Period, *, bn15: str | None = None)
     asked = ("bn15", "valid_from", "valid_to", "email")
     as_of = {"as_of": ws.calendar.as_of(period)}
     return _read_staged(ws, ACCOUNTS, asked, as_of, is_one_of_a_kind, ACCOUNT_ADDRESSES, bn15)
+
+
+def delegate_addresses(ws: Workspace, lake: Lake, period: Period, *, bn15: str | None = None) -> pa.Table:
+    """The addresses of the delegations (of one account: ``bn15``) valid on the period's last day.
+
+    The columns are those of ``DELEGATE_ADDRESSES``.
+
+    Only of those that the month published: a row that was refused, or that came into the source since, or whose days
+    are others now, has none. Raises ``DataError`` when a column is missing, or ``delegations`` or ``quarantine`` of the
+    period was never sealed; a source without the table has no delegates.
+    """
+    with source_snapshot(ws) as connection:
+        texts = read_texts(connection, DELEGATIONS, DELEGATIONS.columns, bn15=bn15)
+    with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
+        engine.create_table(con, "staged_delegations", "stage_delegations", {"raw_delegations": texts})
+        relations: dict[str, engine.Relation] = {
+            "delegations": [lake.file("delegations", period)],
+            "quarantine": [lake.file("quarantine", period)],
+        }
+        as_of = {"as_of": ws.calendar.as_of(period)}
+        return engine.run_table(con, "select_delegate_addresses", relations, as_of).cast(DELEGATE_ADDRESSES)
 
 
 def subscriber_entries(ws: Workspace) -> pa.Table:

@@ -26,6 +26,7 @@ from include.decide import decision_parameters, opened, register_grounds
 from include.extract import open_quarantine_relations
 from include.feeds import LEDGER_FEEDS
 from include.lake import no_shadow_run
+from include.notice_intents import notices_of_account
 from include.operations_plan_tables import (
     ACCOUNT_CHANGES,
     APPROVALS,
@@ -312,12 +313,13 @@ def _without_persons(decision: Mapping[str, Any]) -> list[Supposition]:
 
 
 def _what_became(ws: Workspace, month: Period, number: str) -> dict[str, Any]:
-    """The plan that the decision stands in, who answered for it, and what happened to the account."""
+    """The plan that the decision stands in, who answered for it, what happened to the account, and who was told."""
     with ws.operations.connect() as connection:
+        notices = notices_of_account(connection, number, str(month))
         plans = connection.execute(select(PLANS).where(PLANS.c.period == str(month))).mappings().all()
         plan = min(plans, key=lambda row: (PLAN_STATES.index(row["state"]), row["plan_hash"]), default=None)
         if plan is None:
-            return {"plan": None, "approval": None, "change": None}
+            return {"plan": None, "approval": None, "change": None, "notices": notices}
         approvals = select(APPROVALS).where(APPROVALS.c.plan_hash == plan["plan_hash"])
         approval = connection.execute(approvals.order_by(APPROVALS.c.approval_no.desc()).limit(1)).mappings().first()
         changes = select(ACCOUNT_CHANGES).where(
@@ -329,6 +331,7 @@ def _what_became(ws: Workspace, month: Period, number: str) -> dict[str, Any]:
         "plan": {name: plan[name] for name in names},
         "approval": approval and dict(approval),
         "change": change and dict(change),
+        "notices": notices,
     }
 
 
@@ -416,6 +419,8 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     yield "Decision", [_because(decision), *_closing(card)]
     yield "Otherwise", [*_told_otherwise(card)] or ["no single fact would have changed it"]
     yield "Plan", [*_plan(card)]
+    if card["notices"]:
+        yield "Notices", [_notice(row) for row in card["notices"]]
     if card["undone"]:
         yield "Undone", [_undone(row) for row in card["undone"]]
     for row in card["commands"]:
@@ -567,6 +572,21 @@ def _plan(card: Mapping[str, Any]) -> Iterator[str]:
             yield "the closure was announced, and no account was changed"
         else:
             yield f"{change['action']} {change['outcome'].replace('_', ' ')}{why}, effective {change['effective_on']}"
+
+
+_TOLD = {
+    "owed": "owed, not written yet",
+    "told": "in the outbox",
+    "unreachable": "reaches nobody",
+    "called_off": "called off before it was told",
+}
+
+
+def _notice(row: Mapping[str, Any]) -> str:
+    kind = row["kind"].replace("_", " ")
+    again = f", version {row['version']}" if row["version"] > 1 else ""
+    why = f" ({row['reason']})" if row["state"] == "unreachable" else ""
+    return f"{kind}{again}: {_TOLD[row['state']]}{why}"
 
 
 def _undone(row: Mapping[str, Any]) -> str:

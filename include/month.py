@@ -16,6 +16,7 @@ from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
 from include.month_locks import require_unlocked
+from include.notice_intents import count_unreachable
 from include.operations import migrate
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
@@ -243,6 +244,7 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "parked": {row["reason"]: row["accounts"] for row in figures["parked"]},
         "control_totals": figures["control_totals"],
         "notices": _notice_counts(lake, period),
+        "unreachable_notices": _unreachable_counts(ws, month),
         "plan": _plan_of(ws, month),
         "applied_changes": applied,
         "dormancy_horizon": _horizon(lake, period),
@@ -268,6 +270,14 @@ def _notice_counts(lake: Lake, period: Period) -> dict[str, int]:
             kinds = pq.read_table(lake.file(dataset, period), columns=["kind"]).column("kind")
             counts |= {row["values"]: row["counts"] for row in pc.value_counts(kinds).to_pylist()}
     return dict(sorted(counts.items()))
+
+
+def _unreachable_counts(ws: Workspace, month: dict[str, Any]) -> dict[str, int]:
+    """How many notices that the month owed reach nobody, by kind; a shadow run owes none."""
+    if month["effects"] != "live":
+        return {}
+    with ws.operations.connect() as connection:
+        return count_unreachable(connection, month["period"])
 
 
 def _horizon(lake: Lake, period: Period) -> dict[str, int]:
@@ -340,7 +350,13 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             f"{tell_count(interest['accounts_without_rate'], 'account')}; add it to include/config/interest.yaml"
         )
     notices = ", ".join(f"{kind} {count:,}" for kind, count in summary["notices"].items())
-    lines.append(f"Notices rendered, none sent: {notices or 'none'}")
+    lines.append(f"Notices: {notices or 'none'}")
+    # A summary of an earlier release says nothing of them.
+    unreachable = summary.get("unreachable_notices", {})
+    if unreachable:
+        told = ", ".join(f"{kind} {count:,}" for kind, count in unreachable.items())
+        folder = f"{summary['places']['documents']}/notices/period={summary['period']}"
+        lines.append(f"  Owed, and reaching nobody: {told}; see {folder}/unreachable.csv")
     lines.append("Control totals: source rows up to the period's end = published + quarantined + brought forward")
     lines += [
         f"  {row['dataset']:<20} {row['row_count']:>12,} rows  {cents(row['sum_cents']):>22}"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, exists, func, insert, literal, select, update
+from sqlalchemy import Text, bindparam, case, cast, exists, func, insert, literal, select, update
 
+from include.carm.errors import DataError
 from include.operations_notice_tables import NOTICE_INTENTS
-from include.operations_plan_tables import ACCOUNT_CHANGES
+from include.operations_plan_tables import ACCOUNT_CHANGES, REINSTATEMENTS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -162,8 +163,67 @@ def _settle(connection: Connection, statement: Any, notices: Iterable[Told]) -> 
         connection.execute(statement, rows[start : start + _ROWS_AT_ONCE])
 
 
-def still_owed(connection: Connection, period: str) -> dict[str, int]:
-    """How many notices of the month are still owed, by kind."""
+def owed_events(connection: Connection, period: str, which: Any = None) -> list[dict[str, Any]]:
+    """Closures that are to come and accounts that are open again, which the month tells; what was called off is not.
+
+    Told ones are among them, so that the month says the same when it is run again. Rows of ``kind, about, version,
+    bn15, effective_on, undoes, program_type, new_program_type``; of an account that is open again ``program_type`` is
+    what it was before the clean-up, and ``new_program_type`` what it had become. ``which`` is a further condition.
+    """
+    intent, undo, change = NOTICE_INTENTS.c, REINSTATEMENTS.c, ACCOUNT_CHANGES.c
+    is_cause = intent.cause == literal("reinstatement ") + cast(undo.reinstatement_no, Text)
+    of_change = (change.plan_hash == undo.plan_hash) & (change.bn15 == undo.bn15)
+    columns = (intent.kind, intent.about, intent.version, intent.bn15)
+    details = (undo.effective_on, undo.undoes, change.program_type, change.new_program_type)
+    query = (
+        select(*columns, *details)
+        .outerjoin_from(NOTICE_INTENTS, REINSTATEMENTS, (undo.bn15 == intent.bn15) & is_cause)
+        .outerjoin(ACCOUNT_CHANGES, of_change)
+        .where(intent.kind.in_(("closure_coming", "reinstatement")), intent.state != "called_off")
+        .where(intent.period == period if which is None else which)
+        .order_by(intent.kind, intent.about, intent.version)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def require_settled(connection: Connection, period: str) -> None:
+    """Prove that nothing that the month has to tell is still owed; raises ``DataError`` naming kinds and counts.
+
+    What an act about an issued statement causes does not count: the Dag that does it tells it.
+    """
+    owed = still_owed(connection, period)
+    if owed:
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in owed.items())
+        raise DataError(
+            f"notices of {period} are owed, and neither told nor known to reach nobody: {counts}. None of "
+            "the month was put into the outbox; look in carm_notice_intents for what caused them, then run it again"
+        )
+
+
+def count_unreachable(connection: Connection, period: str) -> dict[str, int]:
+    """How many notices of the month reach nobody, by kind."""
     intent = NOTICE_INTENTS.c
-    query = select(intent.kind, func.count()).where(intent.period == period, intent.state == "owed")
+    query = select(intent.kind, func.count()).where(intent.period == period, intent.state == "unreachable")
+    return {row[0]: row[1] for row in connection.execute(query.group_by(intent.kind).order_by(intent.kind))}
+
+
+def count_intents(connection: Connection) -> int:
+    """How many notices were ever owed."""
+    return int(connection.execute(select(func.count()).select_from(NOTICE_INTENTS)).scalar_one())
+
+
+def notices_of_account(connection: Connection, bn15: str, period: str) -> list[dict[str, Any]]:
+    """``kind, about, version, state, reason`` of what the month has to tell about one account."""
+    intent = NOTICE_INTENTS.c
+    columns = (intent.kind, intent.about, intent.version, intent.state, intent.reason)
+    query = select(*columns).where(intent.period == period, intent.bn15 == bn15)
+    ordered = query.order_by(intent.kind, intent.about, intent.version)
+    return [dict(row) for row in connection.execute(ordered).mappings()]
+
+
+def still_owed(connection: Connection, period: str) -> dict[str, int]:
+    """How many notices of the month are still owed, by kind, without those that an act about a statement causes."""
+    intent = NOTICE_INTENTS.c
+    is_of_act = intent.cause.startswith("act ")
+    query = select(intent.kind, func.count()).where(intent.period == period, intent.state == "owed", ~is_of_act)
     return {row[0]: row[1] for row in connection.execute(query.group_by(intent.kind).order_by(intent.kind))}

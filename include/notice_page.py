@@ -7,6 +7,7 @@ both languages: the sentences of the template are English, ``include/locale/fr``
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -34,7 +35,20 @@ from include.carm.contacts import Contacts, ReinstatementContact
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
-KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar", "webinar_change")
+KINDS = (
+    "statement",
+    "withdrawal",
+    "closure",
+    "closure_coming",
+    "conversion",
+    "reinstatement",
+    "mfa",
+    "digest",
+    "webinar",
+    "webinar_change",
+)
+PARTS = ("txt", "html", "letter")
+"""What every kind is compiled to: the two parts of a message, and the blocks of a printed letter."""
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -174,6 +188,89 @@ class ConversionNotice:
 
 
 @dataclass(frozen=True)
+class ClosureComingNotice:
+    """An account will be closed on ``closes_on`` at the earliest, unless there is activity on it before.
+
+    ``cutoff_on`` and ``as_of`` are the first and last day of the years looked at.
+    """
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    closes_on: date
+    cutoff_on: date
+    as_of: date
+    years: int
+
+
+@dataclass(frozen=True)
+class ReinstatementNotice:
+    """A closed account is open again, or a program type that was corrected is put back to ``program_type``.
+
+    ``corrected_program_type`` is what it had been corrected to; both are None where the account was closed.
+    """
+
+    bn15: str
+    legal_name: str
+    written_on: date
+    effective_on: date
+    program_type: str | None = None
+    corrected_program_type: str | None = None
+
+
+@dataclass(frozen=True)
+class MfaNotice:
+    """A client of the portal had not registered for multi-factor authentication on ``as_of``."""
+
+    bn15: str
+    legal_name: str
+    issued_on: date
+    as_of: date
+    asked_since: date
+    portal_registered_on: date
+
+
+@dataclass(frozen=True)
+class DigestLine:
+    """One event of one account. ``kind`` is that of a notice, or ``restored_type``, a program type that is put back.
+
+    ``program_type`` is what the account is now registered as, where that is what happened.
+    """
+
+    bn15: str
+    legal_name: str
+    kind: str
+    happened_on: date
+    program_type: str | None = None
+
+
+@dataclass(frozen=True)
+class DigestNotice:
+    """What one person would have been told in many messages. As in those, there is no place for an amount.
+
+    The period and the due date are those of the statements, and None where no line is about one. A further digest of
+    the same month holds only what is new.
+    """
+
+    issued_on: date
+    period_start: date | None
+    period_end: date | None
+    due_on: date | None
+    lines: tuple[DigestLine, ...]
+    version: int
+    years: int
+    reinstatement: ReinstatementContact
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(line.kind for line in self.lines)
+
+    @cached_property
+    def accounts(self) -> int:
+        return len({line.bn15 for line in self.lines})
+
+
+@dataclass(frozen=True)
 class Session:
     """One webinar. ``minutes`` is None where the source names no usable duration, ``link`` where it names no link."""
 
@@ -231,13 +328,28 @@ class WebinarChangeNotice:
     unsubscribe_url: str | None = None
 
 
-Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice | WebinarChangeNotice
+Notice = (
+    StatementNotice
+    | WithdrawalNotice
+    | ClosureNotice
+    | ClosureComingNotice
+    | ConversionNotice
+    | ReinstatementNotice
+    | MfaNotice
+    | DigestNotice
+    | WebinarNotice
+    | WebinarChangeNotice
+)
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
         StatementNotice: "statement",
         WithdrawalNotice: "withdrawal",
         ClosureNotice: "closure",
+        ClosureComingNotice: "closure_coming",
         ConversionNotice: "conversion",
+        ReinstatementNotice: "reinstatement",
+        MfaNotice: "mfa",
+        DigestNotice: "digest",
         WebinarNotice: "webinar",
         WebinarChangeNotice: "webinar_change",
     }
@@ -327,7 +439,7 @@ class NoticePages:
         environment = _environment()
         catalogs: dict[str, NullTranslations] = {"en": NullTranslations(), "fr": load_french()}
         self._templates: dict[tuple[str, str], Template] = {
-            (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in ("txt", "html")
+            (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in PARTS
         }
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
         self._entry = environment.get_template("entry.txt")
@@ -347,7 +459,7 @@ class NoticePages:
                 + quote("Unsubscribe – Désabonnement"),
                 "colour": LIGHT,
             }
-            for part in ("txt", "html"):
+            for part in PARTS:
                 page = environment.get_template(f"page.{part}").make_module(texts)
                 sessions = environment.get_template(f"session.{part}").make_module({**texts, "page": page})
                 self._common[language, part] = {**texts, "page": page, "sessions": sessions}
@@ -384,6 +496,14 @@ class NoticePages:
                 texts.append("".join(self._entry.blocks[block](context)).strip())
         # A title that exists in one language alone is said once.
         return " / ".join(dict.fromkeys(said["summary"])), "\n\n".join(said["description"])
+
+    def blocks(self, notice: Notice, language: str) -> list[dict[str, Any]]:
+        """What the notice says in ``en`` or ``fr``, block by block, for a letter: ``{"block": "paragraph", ...}``.
+
+        Only kinds about one account are letters: what a letter cannot have, a table or a link, has no block.
+        """
+        body = self._block("body", _KIND_OF[type(notice)], language, "letter", notice)
+        return [json.loads(block) for block in body.splitlines() if block.strip()]
 
     def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
         template = self._templates[kind, part]

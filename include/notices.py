@@ -1,8 +1,9 @@
 """The notices of a statement month: who is told what, in which language, rendered and packed. Nothing is sent here.
 
-Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (statement,
-closure, conversion), the webinar run the dataset ``webinar_notices`` (``include.webinar_notices``), an act about an
-issued statement the dataset ``reissue_notices`` (``include.statement_act_notices``). They have the same columns, and
+Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (all kinds
+about accounts, and digests of them), the webinar run the dataset ``webinar_notices`` (``include.webinar_notices``), an
+act about an issued statement the dataset ``reissue_notices`` (``include.statement_act_notices``), the reinstatement of
+one account the dataset ``reinstatement_notices`` (``include.reinstatement_notices``). They have the same columns, and
 each replaces only its own packs in ``documents/notices/period=P/``.
 
 An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
@@ -17,7 +18,7 @@ import hmac
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -27,40 +28,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include import engine
-from include.addresses import account_addresses
+from include import digests, engine
+from include.account_notices import AccountNotices, find_occasions, find_recipients
 from include.apply import applied_changes
 from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.notice_policy import ACCOUNT_KINDS, NoticePolicy
 from include.carm.period import Period
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
-from include.notice_intents import Told, about_statement, settle
+from include.letters import PACK_NAME, LetterPress, write_letters
+from include.notice_intents import Told, require_settled, settle
 from include.notice_page import (
-    ClosureNotice,
-    ConversionNotice,
     Message,
-    Notice,
     NoticePages,
-    StatementNotice,
-    one_line,
 )
 from include.outbox import Parts, keep_pack, kept_stem, plan_messages, put_pack_back
 from include.statement_registry import tell_notices
+from include.tellings import TOLD, read_suppressed, record_digests, take_over_early, told_in
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from include.carm.calendar import Calendar
     from include.workspace import Workspace
 
 Row = Mapping[str, Any]
 
-ACCOUNT_KINDS = ("statement", "closure", "conversion")
+MONTH_KINDS = (*ACCOUNT_KINDS, digests.KIND)
 WEBINAR_KINDS = ("webinar",)
 
-PACKS_OF = {"notices": ACCOUNT_KINDS, "webinar_notices": WEBINAR_KINDS, "reissue_notices": ("reissue",)}
-"""Under which names the packs of each dataset begin: its kinds, but for the notices of acts."""
+PACKS_OF = {
+    "notices": MONTH_KINDS,
+    "webinar_notices": WEBINAR_KINDS,
+    "reissue_notices": ("reissue",),
+    "reinstatement_notices": ("reinstated",),
+}
+"""Under which names the packs of each dataset begin: its kinds, but for the notices of acts and of single accounts."""
 
 NOTICES = pa.schema(
     [
@@ -127,47 +130,75 @@ def publish_notices(
     *,
     recipient_hash_key: bytes | str,
     account_changes: pa.Table | None = None,
+    policy: NoticePolicy | None = None,
 ) -> dict[str, Any]:
-    """Render the statement, closure and conversion notices of the month and publish the dataset ``notices``.
+    """Render the notices about accounts of the month, and digests of them, and publish the dataset ``notices``.
 
-    A live run tells what was really applied: ``account_changes`` (see ``ACCOUNT_CHANGES``), by default what the journal
-    says. A shadow run tells what would be, from ``account_decisions``. Accounts that cannot be reached are counted by
-    reason, and listed without any address in ``unreachable.csv`` beside the packs.
+    A live run tells what really happened: ``account_changes`` (see ``ACCOUNT_CHANGES``), by default what the journal
+    says, and what is owed. A shadow run tells what would be, from ``account_decisions``. What reaches nobody is counted
+    by reason, listed without any address in ``unreachable.csv`` beside the packs, and printed as letters where the
+    policy says so (:mod:`include.letters`). ``policy`` is by default that of
+    ``include/config/notices.yaml``.
 
     Returns counts: ``{"notices": n, "by_kind": {kind: {language: n}}, "unreachable": {kind: {reason: n}}, "packs": n,
-    "sha256": hash of the dataset}``. Raises ``DataError`` when a dataset that it reads was never sealed, ``UsageError``
-    for a hash key that is too short.
+    "letters": n, "sha256": hash of the dataset}``. Raises ``DataError`` when a dataset that it reads was never sealed,
+    and when the month owes a notice that is neither told nor known to reach nobody; ``UsageError`` for a hash key that
+    is too short.
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
-    is_live = month["effects"] == "live"
-    hash_key = checked_key(recipient_hash_key)
+    is_live, policy = month["effects"] == "live", policy or NoticePolicy.load()
+    hash_key, contacts = checked_key(recipient_hash_key), Contacts.load()
     if account_changes is None:
         account_changes = applied_changes(ws, period) if is_live else ACCOUNT_CHANGES.empty_table()
-    relations: dict[str, engine.Relation] = {
-        "accounts": [lake.file("accounts", period)],
-        "statements": [lake.file("statements", period)],
-        "account_decisions": [lake.file("account_decisions", period)],
-        "account_changes": account_changes,
-        "account_addresses": account_addresses(ws, period),
-    }
-    with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        parameters = {"is_live": is_live, "effective_on": ws.calendar.effective_on(period)}
-        recipients = engine.run_table(con, "derive_account_notices", relations, parameters)
-
-    subjects = {
-        "statement": lambda row: about_statement(row["bn15"], period),
-        "closure": lambda row: f"{row['bn15']}/{row['effective_on']}",
-        "conversion": lambda row: f"{row['bn15']}/{row['effective_on']}/{row['new_program_type']}",
-    }
-    reachable, unreachable = sort_out(recipients, hash_key, lambda row: subjects[row["kind"]](row))
-    contacts = Contacts.load()
-    pages = NoticePages(contacts)
+    # A live run of an issued month writes beside the record, and tells nobody: to it everything is new.
+    tells = _is_telling(month)
+    if tells:
+        with write_transaction(ws.operations) as connection:
+            take_over_early(connection, str(period))
+    with ws.operations.connect() as connection:
+        told = told_in(connection, str(period)) if tells else TOLD.empty_table()
+        with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
+            changes: dict[str, Any] = {"account_changes": account_changes, "is_live": is_live}
+            occasions = find_occasions(ws, con, connection, lake, period, policy, **changes)
+            recipients = find_recipients(ws, con, lake, period, policy, occasions)
+            addressed, unreachable = sort_out(recipients, hash_key, lambda row: row["subject_of_notice"])
+            gathered = digests.gather_digests(con, addressed, told, period, policy.digest_from_messages, message_key)
+    pages, notices = NoticePages(contacts), AccountNotices.of_month(ws, period, contacts)
 
     def render(row: Row) -> Message:
-        return pages.render(_account_notice(row, period, ws.calendar, contacts), row["language"])
+        if row["kind"] != digests.KIND:
+            return pages.render(notices.notice_of(row), row["language"])
+        lines = gathered.lines[row["message_key"]]
+        notice = digests.digest_notice(lines, row["version"], period, ws.calendar, contacts)
+        return pages.render(notice, row["language"])
 
-    packs = {kind: kind for kind in ACCOUNT_KINDS}
-    return publish_messages(ws, month, "notices", packs, reachable, unreachable, render, lists_unreachable=True)
+    def print_letters(folder: Path, unreached: Sequence[Row]) -> int:
+        press = LetterPress(pages)
+
+        def print_letter(row: Row) -> bytes:
+            return press.print_letter(notices.notice_of(row), row, notices.written_on)
+
+        return write_letters(folder, unreached, recipients, policy.letters, print_letter)
+
+    packs = {kind: kind for kind in MONTH_KINDS}
+    return publish_messages(
+        ws,
+        month,
+        "notices",
+        packs,
+        gathered.messages,
+        unreachable,
+        render,
+        lists_unreachable=True,
+        replaced=gathered.tells,
+        settles_month=True,
+        print_letters=print_letters,
+    )
+
+
+def _is_telling(month: Mapping[str, str]) -> bool:
+    """Whether what the run writes is told: it is live, and writes the record."""
+    return month["effects"] == "live" and month["area"] == "lake"
 
 
 def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) -> int:
@@ -239,36 +270,6 @@ def sort_out(table: pa.Table, hash_key: bytes, subject_of: Callable[[Row], str])
     return reachable.sort_by([("kind", "ascending"), ("message_key", "ascending")]), unreachable
 
 
-def _account_notice(row: Row, period: Period, calendar: Calendar, contacts: Contacts) -> Notice:
-    """The notice of one row of ``derive_account_notices``."""
-    bn15, legal_name = row["bn15"], one_line(row["legal_name"])
-    if row["kind"] == "statement":
-        return StatementNotice(
-            bn15,
-            legal_name,
-            issued_on=row["issued_on"],
-            period_start=row["period_start"],
-            period_end=row["period_end"],
-            due_on=row["due_on"],
-            version=row["version"],
-        )
-    issued_on, effective_on, years = calendar.issued_on(period), row["effective_on"], calendar.dormancy_years
-    if row["kind"] == "closure":
-        return ClosureNotice(
-            bn15,
-            legal_name,
-            issued_on=issued_on,
-            effective_on=effective_on,
-            cutoff_on=calendar.cutoff(period),
-            as_of=calendar.as_of(period),
-            years=years,
-            reinstatement=contacts.reinstatement_on(issued_on),
-        )
-    return ConversionNotice(
-        bn15, legal_name, issued_on, effective_on, years, row["program_type"], row["new_program_type"]
-    )
-
-
 def publish_messages(
     ws: Workspace,
     month: Mapping[str, str],
@@ -281,12 +282,19 @@ def publish_messages(
     lists_unreachable: bool = False,
     standing: Sequence[Row] = (),
     record: Callable[[Connection], None] | None = None,
+    replaced: Mapping[str, Sequence[Told]] | None = None,
+    settles_month: bool = False,
+    print_letters: Callable[[Path, Sequence[Row]], int] | None = None,
 ) -> dict[str, Any]:
     """Render and pack all messages, then move the packs into place and seal the dataset, and count.
 
     ``packs_of`` gives for each kind of message the name under which its packs begin. ``standing`` are rows of the
     outbox that belong to the dataset too: their packs stay as they are, and further ones are numbered after them.
     ``record`` writes what goes with the messages into the same transaction, where the run is live.
+
+    ``replaced`` gives for each digest, by its message key, what it takes the place of. What reaches one person is told,
+    so ``unreachable`` may name it for another. With ``settles_month`` nothing may be owed afterwards (``DataError``,
+    and nothing is recorded). ``print_letters`` writes letters of what reaches nobody, and says how many.
 
     Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
     the packs and the seal is completed by the next.
@@ -297,7 +305,9 @@ def publish_messages(
             f"{len(keys) - len(set(keys))} notices of {period} have the key of another: "
             "look for an account or a statement that stands twice in the month's datasets"
         )
-    is_live = month["effects"] == "live" and month["area"] == "lake"
+    is_live, replaced = _is_telling(month), replaced or {}
+    with ws.operations.connect() as connection:
+        unreachable = find_unreached(reachable, unreachable, replaced, read_suppressed(connection))
     staging = ws.staging(month["run_id"], dataset)
     folder = ws.documents(month["area"]) / "notices" / f"period={period}"
     written: list[dict[str, Any]] = []
@@ -313,16 +323,21 @@ def publish_messages(
         packs = {path.name for path in staging.iterdir()} | {f"{stem}.zip" for stem in standing_packs}
         if lists_unreachable:
             _write_unreachable(staging / "unreachable.csv", unreachable)
+        letters = print_letters(staging, unreachable) if print_letters else 0
+        names = {*packs_of.values(), *([PACK_NAME] if print_letters else [])}
+        kept = packs | {path.name for path in staging.iterdir()}
         folder.mkdir(parents=True, exist_ok=True)
         for stem, pack in sorted(standing_packs.items()):
             put_pack_back(ws, pack, folder / f"{stem}.zip")
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         # A run before this one may have had more messages, and so more packs.
-        for path in (path for name in packs_of.values() for path in folder.glob(f"{name}-*.zip")):
-            if path.name in packs:
+        for path in (path for name in names for path in folder.glob(f"{name}-*.zip")):
+            if path.name in kept:
                 continue
             path.unlink()
+        if print_letters and not letters:
+            (folder / f"{PACK_NAME}.csv").unlink(missing_ok=True)
         rmtree(staging)
     listed = sorted([*standing, *written], key=lambda row: (row["kind"], row["message_key"]))
     lake = ws.lake(month["area"])
@@ -334,7 +349,12 @@ def publish_messages(
         addressed = ({**row, "period": period} for row in written)
         planned = plan_messages(connection, addressed, is_live=is_live, run_id=month["run_id"])
         if is_live:
-            settle(connection, map(_identity, written), {_identity(row): row["reason"] for row in unreachable})
+            record_digests(connection, replaced)
+            unreached = {_identity(row): row["reason"] for row in unreachable}
+            told = (one for row in written for one in _told_by(row, replaced))
+            settle(connection, (one for one in told if one not in unreached), unreached)
+            if settles_month:
+                require_settled(connection, period)
         if lake.area == "lake":
             tell_notices(connection, dataset, period, seal.sha256)
     return {
@@ -342,6 +362,7 @@ def publish_messages(
         "by_kind": _count(packs_of, listed, "language"),
         "unreachable": _count(packs_of, unreachable, "reason"),
         "packs": len(packs),
+        "letters": letters,
         "outbox": planned,
         "sha256": seal.sha256,
     }
@@ -349,6 +370,51 @@ def publish_messages(
 
 def _identity(row: Row) -> Told:
     return row["kind"], row["about"], row["version"]
+
+
+def _told_by(row: Row, replaced: Mapping[str, Sequence[Told]]) -> Sequence[Told]:
+    """What a message tells: itself, or, of a digest, what it takes the place of."""
+    return replaced.get(row["message_key"]) or (_identity(row),)
+
+
+_REASONS = ("no_address", "unusable_address", "suppressed")
+"""Why a message reaches nobody; of several reasons the one that says most is told, and that is the last of these."""
+
+
+def find_unreached(
+    reachable: pa.Table,
+    unreachable: Sequence[Row],
+    replaced: Mapping[str, Sequence[Told]],
+    suppressed: Collection[str],
+) -> list[Row]:
+    """What reaches nobody at all, once each: ``kind, about, version, bn15, reason``, as it was in ``unreachable``.
+
+    A message to one of the recipients ``suppressed`` reaches nobody either.
+    """
+    found = [(_identity(row), row["reason"], row) for row in unreachable]
+    if suppressed:
+        is_suppressed = pc.is_in(reachable["recipient_key"], value_set=pa.array(sorted(suppressed), pa.string()))
+        for row in _rows(reachable.filter(is_suppressed)):
+            for kind, about, version in _told_by(row, replaced):
+                names = {"kind": kind, "about": about, "version": version}
+                bn15 = row.get("bn15") or about.partition("/")[0]
+                found.append(((kind, about, version), "suppressed", {**names, "bn15": bn15, "reason": "suppressed"}))
+        reachable = reachable.filter(pc.invert(is_suppressed))
+    # Distribution lists know people by nothing but their address, and each of them is counted.
+    of_account = [one for one in found if one[2]["bn15"]]
+    abouts = pa.array([about for (_, about, _), _, _ in of_account], pa.string())
+    reached = {_identity(row) for row in _rows(reachable.filter(pc.is_in(reachable["about"], value_set=abouts)))}
+    if replaced:
+        kept = set(reachable["message_key"].to_pylist())
+        reached |= {one for key, told in replaced.items() if key in kept for one in told}
+    worst: dict[Told, Row] = {}
+    for identity, reason, row in of_account:
+        if identity not in reached:
+            before = worst.get(identity)
+            if before is None or _REASONS.index(before["reason"]) < _REASONS.index(reason):
+                worst[identity] = row
+    rest: list[Row] = [row for _, _, row in found if not row["bn15"]]
+    return [*rest, *(worst[identity] for identity in sorted(worst))]
 
 
 def _write_pack(

@@ -57,6 +57,16 @@ OUTBOX = Table(
     Index("ix_carm_outbox_period", "period", "kind"),
 )
 
+# What a digest tells in the place of messages of its recipient, so that no event is told twice, and none is lost.
+DIGEST_TELLINGS = Table(
+    "carm_digest_tellings",
+    METADATA,
+    Column("message_key", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("about", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+)
+
 # Which revision of a session a message told of, so that a change is told to those who know of the session.
 WEBINAR_TELLINGS = Table(
     "carm_webinar_tellings",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from include.addresses import account_addresses
+from include.addresses import account_addresses, delegate_addresses
 from include.carm.contacts import Contacts
+from include.carm.notice_policy import ACCOUNT_ITSELF, NoticePolicy
 from include.carm.period import Period
 from include.notice_intents import about_act
 from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
@@ -36,19 +37,25 @@ _ADDRESSED = pa.schema(
 
 
 def publish_act_notices(
-    ws: Workspace, period: Period, *, recipient_hash_key: bytes | str, run_id: str
+    ws: Workspace,
+    period: Period,
+    *,
+    recipient_hash_key: bytes | str,
+    run_id: str,
+    policy: NoticePolicy | None = None,
 ) -> dict[str, Any]:
     """Render a notice for each act about the statements of the month, and publish the dataset ``reissue_notices``.
 
-    It goes to the address that the account has in the month from which the act is known, in the language of its
-    version. The same acts give the same notices, so that a further act adds its own and changes none. Returns what
-    :func:`include.notices.publish_notices` returns, with the same errors.
+    It goes to whom the policy names for statements, by the addresses that the account and its delegates have in the
+    month from which the act is known, in the language of its version. The same acts give the same notices, so that a
+    further act adds its own and changes none. Returns what :func:`include.notices.publish_notices` returns, with the
+    same errors.
     """
-    hash_key = checked_key(recipient_hash_key)
+    hash_key, roles = checked_key(recipient_hash_key), (policy or NoticePolicy.load()).recipients["statement"]
     with ws.operations.connect() as connection:
         acts = find_acts(connection, period)
     heads = {act["act_no"]: _head_of(ws, period, act) for act in acts}
-    rows = [_addressed(act, heads[act["act_no"]], _address_of(ws, act)) for act in acts]
+    rows = [_addressed(act, heads[act["act_no"]], address) for act in acts for address in _addresses_of(ws, act, roles)]
     table = pa.Table.from_pylist(rows, schema=_ADDRESSED)
     reachable, unreachable = sort_out(table, hash_key, lambda row: row["subject_of_notice"])
     by_number = {act["act_no"]: act for act in acts}
@@ -68,15 +75,22 @@ def _head_of(ws: Workspace, period: Period, act: Mapping[str, Any]) -> Statement
     return read_version(ws, period, row).statement.head
 
 
-def _address_of(ws: Workspace, act: Mapping[str, Any]) -> str | None:
-    """The address of the account on the last day of the newest month that was issued when the act was recorded."""
-    newest = Period.parse(act["known_from"]).previous()
-    versions = {
-        (row["bn15"], row["valid_from"]) for row in accounts_on_record(ws, newest, bn15=act["bn15"]).to_pylist()
-    }
-    addresses = account_addresses(ws, newest, bn15=act["bn15"]).to_pylist()
-    found = [row["email"] for row in addresses if (row["bn15"], row["valid_from"]) in versions]
-    return found[0].strip().lower() if found and found[0] else None
+def _addresses_of(ws: Workspace, act: Mapping[str, Any], roles: Collection[str]) -> list[str | None]:
+    """Whom to write to, once each, as of the last day of the newest month that was issued when the act was recorded.
+
+    None alone where there is nobody.
+    """
+    newest, number = Period.parse(act["known_from"]).previous(), act["bn15"]
+    versions = {(row["bn15"], row["valid_from"]) for row in accounts_on_record(ws, newest, bn15=number).to_pylist()}
+    found = [
+        row["email"]
+        for row in account_addresses(ws, newest, bn15=number).to_pylist()
+        if ACCOUNT_ITSELF in roles and (row["bn15"], row["valid_from"]) in versions
+    ]
+    if versions:
+        delegates = delegate_addresses(ws, ws.lake(), newest, bn15=number).to_pylist()
+        found += [row["email"] for row in delegates if row["role"] in roles]
+    return [*sorted({email.strip().lower() for email in found if email})] or [None]
 
 
 def _addressed(act: Mapping[str, Any], head: StatementHead, address: str | None) -> dict[str, Any]:

@@ -20,16 +20,19 @@ from include.feeds import LEDGER_FEEDS, TRANSACTIONS, LedgerFeed
 from include.lake import Lake, Seal, sha256_of
 from include.ledger import count_image
 from include.month import newest_issued
+from include.notice_intents import count_intents
 from include.notices import count_true_notices
 from include.published import published_files, register_published
 from include.source_totals import source_totals
 from include.statement_reader import count_true_documents
 from include.statement_versions import count_true_reissues
+from include.tellings import count_contradictions
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
 from include.verify_plans import AREAS, note_register, verify_plans
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection
 
     from include.audit import Link
     from include.workspace import Workspace
@@ -60,6 +63,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
             require_head(chain, head)
         records = verify_records(connection, chain)
         notes = note_register(connection) if ws.policy.apply == "database" else []
+        intents = _verify_intents(connection)
         # Of the same moment as the chain: a run may seal while this reads.
         seals = lake.seals(connection=connection)
     _verify_seals(seals, chain)
@@ -88,6 +92,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
         "broker_statements": brokers,
         "links": len(chain.links),
         "records": records,
+        "notices_owed": intents,
         "plans": {"hashed": plans.hashed, "decided_again": plans.decided_again},
         # An older month knows nothing of what was posted, or loaded, since.
         "moved": _moved(ws, lake, last) if last == extracted[-1] else {},
@@ -122,6 +127,21 @@ def _verify_seals(seals: Iterable[Seal], chain: Chain) -> None:
                 f"lake/{dataset}/period={period} {how} {describe_link(link)} tells: restore the lake and the "
                 "database from a backup"
             )
+
+
+def _verify_intents(connection: Connection) -> int:
+    """What was to be told and what the outbox tells agree; returns how many notices were to be told."""
+    contradictions = count_contradictions(connection)
+    if contradictions:
+        without, beside = (
+            tell_count(contradictions.get(name, 0), "notice")
+            for name in ("told_without_message", "message_without_telling")
+        )
+        raise DataError(
+            f"carm_notice_intents and carm_outbox contradict each other: {without} told without a message, {beside} "
+            "not told though there is one; restore the database from a backup"
+        )
+    return count_intents(connection)
 
 
 def _verify_change_files(ws: Workspace, chain: Chain) -> None:
@@ -258,6 +278,7 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         f"Statements of brokers, each line one of a client's statement: {facts['broker_statements']:,}",
         f"Links of the audit chain, each after the one before: {facts['links']:,}; the tables are what they tell: "
         f"{in_tables}",
+        f"Notices that were to be told, none of which contradicts the outbox: {facts['notices_owed']:,}",
         f"Plans that hash to their decisions: {plans['hashed']:,}; decided again from what is sealed, and the same: "
         f"{plans['decided_again']:,}",
     ]

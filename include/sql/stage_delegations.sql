@@ -19,7 +19,19 @@ SELECT
     CASE
         WHEN raw_delegations.valid_from IS NOT NULL AND iso_day(raw_delegations.valid_from) IS NULL THEN 'valid_from'
         WHEN raw_delegations.valid_to IS NOT NULL AND iso_day(raw_delegations.valid_to) IS NULL THEN 'valid_to'
-    END AS unreadable
+    END AS unreadable,
+    -- By which the address of a refused row is left out when delegates are written to.
+    md5(CAST(to_json(
+        list_value(
+            raw_delegations.bn15,
+            raw_delegations.email,
+            raw_delegations.name,
+            raw_delegations.role,
+            raw_delegations.provider_bn9,
+            raw_delegations.valid_from,
+            raw_delegations.valid_to
+        )
+    ) AS VARCHAR)) AS row_hash
 FROM raw_delegations
 ORDER BY
     account_key,

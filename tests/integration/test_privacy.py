@@ -145,6 +145,9 @@ def test_no_table_of_the_pipeline_but_the_outbox_has_an_address(left: Left) -> N
         rows = {name: repr(connection.execute(text(f"SELECT * FROM {name}")).all()) for name in tables}
     assert rows["carm_account_changes"] != "[]"
     assert ["carm_outbox"] == [name for name, content in rows.items() if CANARY in content.lower()]
+    # The delegate is written to as well; who was refused is not.
+    assert "canary-delegate@canary.invalid" in rows["carm_outbox"]
+    assert "canary-nobody@canary.invalid" not in rows["carm_outbox"]
 
 
 def test_no_log_and_no_result_of_a_step_has_an_address(left: Left) -> None:

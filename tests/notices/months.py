@@ -36,6 +36,7 @@ _READ = {
         "action": pa.string(),
         "program_type": pa.string(),
         "new_program_type": pa.string(),
+        "announced_in": pa.string(),
     },
 }
 
@@ -74,6 +75,20 @@ def decision(bn15: str = "000000018RM0001", action: str = "close", **changed: An
     return row | changed
 
 
+def delegation(bn15: str = "000000018RM0001", **changed: Any) -> dict[str, Any]:
+    row = {
+        "bn15": bn15,
+        "account_key": account_key(bn15),
+        "email": "delegate@example.org",
+        "name": "A Delegate",
+        "role": "editor",
+        "provider_bn9": None,
+        "valid_from": date(2021, 1, 1),
+        "valid_to": None,
+    }
+    return row | changed
+
+
 def subscriber(email: str = "reader@example.org", **changed: Any) -> dict[str, Any]:
     return {"email": email, "language": "en", "subscribed_on": date(2021, 6, 1), "unsubscribed_on": None} | changed
 
@@ -103,7 +118,7 @@ class Month:
         migrate(self.ws.apply_url)
         self.enter("accounts", [])
         self.enter("subscribers", [])
-        for dataset in ("accounts", "statements", "account_decisions", "quarantine", "webinars"):
+        for dataset in ("accounts", "statements", "account_decisions", "delegations", "quarantine", "webinars"):
             self.seal(dataset, [])
 
     def hold(self, table: str, rows: Iterable[dict[str, Any]]) -> None:

@@ -12,10 +12,15 @@ from typing import Any
 
 from include.carm.contacts import Contacts
 from include.notice_page import (
+    ClosureComingNotice,
     ClosureNotice,
     ConversionNotice,
+    DigestLine,
+    DigestNotice,
+    MfaNotice,
     Notice,
     NoticePages,
+    ReinstatementNotice,
     Session,
     StatementNotice,
     WebinarChangeNotice,
@@ -88,6 +93,90 @@ def conversion(**changed: Any) -> ConversionNotice:
     return replace(december, **changed)
 
 
+def closure_coming(**changed: Any) -> ClosureComingNotice:
+    december = ClosureComingNotice(
+        bn15="000000026RM0001",
+        legal_name="Exemple d’importation ltée",
+        issued_on=date(2021, 12, 25),
+        closes_on=date(2022, 3, 25),
+        cutoff_on=date(2017, 12, 24),
+        as_of=date(2021, 12, 24),
+        years=4,
+    )
+    return replace(december, **changed)
+
+
+def reinstatement(**changed: Any) -> ReinstatementNotice:
+    january = ReinstatementNotice(
+        bn15="000000026RM0001",
+        legal_name="Exemple d’importation ltée",
+        written_on=date(2022, 1, 25),
+        effective_on=date(2022, 1, 10),
+    )
+    return replace(january, **changed)
+
+
+def restored_type(**changed: Any) -> ReinstatementNotice:
+    return reinstatement(**{"program_type": "dual", "corrected_program_type": "exporter"} | changed)
+
+
+def mfa(**changed: Any) -> MfaNotice:
+    december = MfaNotice(
+        bn15="000000018RM0001",
+        legal_name="Example Trading Ltd.",
+        issued_on=date(2021, 12, 25),
+        as_of=date(2021, 12, 24),
+        asked_since=date(2021, 11, 9),
+        portal_registered_on=date(2021, 6, 14),
+    )
+    return replace(december, **changed)
+
+
+def line(**changed: Any) -> DigestLine:
+    ready = DigestLine("000000018RM0001", "Example Trading Ltd.", "statement", date(2021, 12, 25))
+    return replace(ready, **changed)
+
+
+EVENTS = {
+    "statement": date(2021, 12, 25),
+    "closure": date(2021, 12, 26),
+    "closure_coming": date(2022, 3, 25),
+    "conversion": date(2021, 12, 27),
+    "reinstatement": date(2022, 1, 10),
+    "restored_type": date(2022, 1, 11),
+    "mfa": date(2021, 6, 14),
+}
+
+
+def digest(*lines: DigestLine, **changed: Any) -> DigestNotice:
+    december = DigestNotice(
+        issued_on=date(2021, 12, 25),
+        period_start=date(2021, 11, 25),
+        period_end=date(2021, 12, 24),
+        due_on=date(2021, 12, 31),
+        lines=lines
+        or tuple(
+            line(
+                bn15=f"000000018RM{number:04d}",
+                legal_name=f"Example {number} Ltd.",
+                kind=kind,
+                happened_on=day,
+                program_type={"conversion": "exporter", "restored_type": "dual"}.get(kind),
+            )
+            for number, (kind, day) in enumerate(EVENTS.items(), start=1)
+        ),
+        version=1,
+        years=4,
+        reinstatement=CONTACTS.reinstatement_on(date(2021, 12, 25)),
+    )
+    return replace(december, **changed)
+
+
+def named_digest(**changed: Any) -> DigestNotice:
+    """A digest whose first line has what is changed."""
+    return digest(line(**changed), line(bn15="000000026RM0001", legal_name="Another Ltd."))
+
+
 def session(**changed: Any) -> Session:
     onboarding = Session(
         title_en="Onboarding to the CARM Client Portal",
@@ -133,6 +222,18 @@ SAMPLES: dict[str, Notice] = {
     "closure": closure(),
     "conversion": conversion(),
     "conversion-to-importer": conversion(program_type="exporter", new_program_type="importer"),
+    "closure-coming": closure_coming(),
+    "reinstatement": reinstatement(),
+    "reinstatement-of-type": restored_type(),
+    "mfa": mfa(),
+    "digest": digest(),
+    "digest-2-without-statements": digest(
+        *(line(bn15=f"000000026RM{number:04d}", legal_name="", kind="closure") for number in (1, 2)),
+        period_start=None,
+        period_end=None,
+        due_on=None,
+        version=2,
+    ),
     "webinar": webinar(),
     "webinar-changed": webinar_change(),
     "webinar-cancelled": webinar_change("cancelled"),

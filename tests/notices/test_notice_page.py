@@ -9,15 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.notice_page import DARK, LANGUAGES, LIGHT, Message, Notice, one_line, safe_link
+from include.notice_page import DARK, LANGUAGES, LIGHT, DigestNotice, Message, Notice, one_line, safe_link
 from tests.notices.samples import (
     CONTACTS,
     SAMPLES,
     Page,
     closure,
+    closure_coming,
     conversion,
+    digest,
     figures,
+    line,
+    mfa,
+    named_digest,
     pages,
+    reinstatement,
+    restored_type,
     session,
     statement,
     webinar,
@@ -125,9 +132,11 @@ def test_text_and_html_say_the_same(notice: Notice, language: str) -> None:
 
 @EVERY_LANGUAGE
 @EVERY_SAMPLE
-def test_html_needs_no_image_no_table_no_script_and_nothing_from_elsewhere(notice: Notice, language: str) -> None:
+def test_html_needs_no_image_no_script_and_nothing_from_elsewhere(notice: Notice, language: str) -> None:
     page = Page.read(pages().render(notice, language).html)
-    assert {"img", "table", "script", "link", "iframe", "form"}.isdisjoint(page.tags)
+    assert {"img", "script", "link", "iframe", "form"}.isdisjoint(page.tags)
+    # A table is for what is one: only a digest lists accounts by what happened to them.
+    assert page.tags.count("table") == (len(LANGUAGES[language]) if isinstance(notice, DigestNotice) else 0)
     assert {"src", "background", "srcset", "onclick"}.isdisjoint(name for name, _ in page.attributes)
     assert not any("url(" in (value or "") for _, value in page.attributes)
 
@@ -155,9 +164,11 @@ def test_contrast_is_enough_in_light_and_in_dark(palette: dict[str, str], foregr
 
 
 @EVERY_LANGUAGE
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_statement_notice_names_no_amount_and_links_nowhere(language: str, version: int) -> None:
-    message = pages().render(statement(version=version), language)
+@pytest.mark.parametrize(
+    "notice", [statement(), statement(version=2), digest(), mfa()], ids=["first", "second", "digest", "mfa"]
+)
+def test_a_notice_of_a_statement_names_no_amount_and_links_nowhere(language: str, notice: Notice) -> None:
+    message = pages().render(notice, language)
     assert "$" not in message.text.decode()
     assert Page.read(message.html).links == []
     assert not re.search(r"https?:|www\.|@", message.text.decode())
@@ -178,7 +189,10 @@ HOSTILE_NAMES = [
 
 @EVERY_LANGUAGE
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-@pytest.mark.parametrize("build", [statement, closure, conversion])
+@pytest.mark.parametrize(
+    "build",
+    [statement, closure, closure_coming, conversion, reinstatement, restored_type, mfa, named_digest],
+)
 def test_a_hostile_name_comes_out_as_text(build: type, name: str, language: str) -> None:
     plain, hostile = (pages().render(build(legal_name=text), language) for text in ("Example", one_line(name)))
     assert Page.read(hostile.html).tags == Page.read(plain.html).tags
@@ -225,6 +239,46 @@ def test_a_name_is_always_one_line_of_the_page(name: str) -> None:
 )
 def test_only_the_address_of_a_web_page_becomes_a_link(url: str | None, expected: bool) -> None:
     assert (url if expected else None) == safe_link(url)
+
+
+# Digests
+
+
+def test_the_table_of_a_digest_can_be_read_by_ear() -> None:
+    html = pages().render(digest(), "en").html.decode()
+    assert "<caption " in html
+    assert html.count('<th scope="col"') == 4
+    assert html.count('<th scope="row"') == len(digest().lines)
+    assert html.index("<caption ") < html.index("<thead>") < html.index("<tbody>")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("clients", [500, 5_000])
+def test_a_digest_of_many_clients_names_every_one_once(clients: int, language: str) -> None:
+    numbers = [f"{number:09d}RM0001" for number in range(1, clients + 1)]
+    lines = (line(bn15=bn15, legal_name=f"Client {bn15[:9]}") for bn15 in numbers)
+    message = pages().render(digest(*lines), language)
+    text, words = message.text.decode(), Page.read(message.html).words
+    assert numbers == re.findall(r"^  (\d{9}RM\d{4})$", text, re.MULTILINE)
+    assert numbers == [word for word in words if re.fullmatch(r"\d{9}RM\d{4}", word)]
+    assert f"({clients})" in message.subject
+
+
+def test_an_account_with_two_events_has_two_lines_and_counts_once() -> None:
+    message = pages().render(digest(line(), line(kind="mfa")), "en")
+    assert message.subject.endswith("about your RM accounts (1)")
+    assert message.text.decode().count("000000018RM0001") == 2
+
+
+def test_a_digest_advises_on_what_it_tells_and_on_nothing_else() -> None:
+    told = text_of(digest(line(), line(kind="mfa")), "en")
+    assert "Statement period" in told
+    assert "Multi-factor authentication not registered: " in told
+    assert "To reinstate" not in told
+    closed = text_of(digest(line(kind="closure"), period_start=None, period_end=None, due_on=None), "en")
+    assert "1-800-959-5525" in closed
+    assert "Due date" not in closed
+    assert "Sign in" not in closed
 
 
 # Whom to ask

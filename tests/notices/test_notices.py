@@ -61,7 +61,7 @@ def test_every_kind_reaches_its_account_in_its_language(month: Month) -> None:
     month.seal("account_decisions", [decision(A, "keep"), decision(B, "close"), decision(C, "convert")])
     outcome = run(month)
     expected = {"statement": {"en": 1, "fr": 1}, "closure": {"fr": 1}, "conversion": {"both": 1}}
-    assert expected == outcome["by_kind"]
+    assert expected == {kind: counts for kind, counts in outcome["by_kind"].items() if counts}
     assert (outcome["notices"], outcome["packs"]) == (4, 3)
     assert {("closure", "fr"), ("conversion", "both"), ("statement", "en"), ("statement", "fr")} == {
         (row["kind"], row["language"]) for row in month.rows()
@@ -138,8 +138,8 @@ def test_who_cannot_be_reached_is_counted_and_listed_without_an_address(month: M
     month.seal("statements", [statement(A), statement(B), statement(C)])
     month.seal("account_decisions", [decision(A)])
     outcome = run(month)
-    expected = {"statement": {"no_address": 2, "unusable_address": 1}, "closure": {"no_address": 1}, "conversion": {}}
-    assert expected == outcome["unreachable"]
+    expected = {"statement": {"no_address": 2, "unusable_address": 1}, "closure": {"no_address": 1}}
+    assert expected == {kind: counts for kind, counts in outcome["unreachable"].items() if counts}
     assert outcome["notices"] == 0
     listed = (month.folder / "documents/notices/period=2021-12/unreachable.csv").read_text()
     assert listed == (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 
+from include.carm.notice_policy import NoticePolicy
 from include.documents import read_documents
 from include.statement_act_notices import publish_act_notices
 from include.statement_acts import restate, withdraw
@@ -46,3 +49,21 @@ def test_each_act_has_its_notice_without_an_amount_and_a_further_act_changes_non
     rows = pq.read_table(ws.lake().file("reissue_notices", DECEMBER)).to_pylist()
     assert {row["kind"] for row in rows} == {"statement"}
     assert len({row["message_key"] for row in rows}) == 2
+
+
+def test_the_delegates_of_the_last_issued_month_are_told_of_a_version(ws: Workspace) -> None:
+    delegations = pq.read_table(ws.lake().file("delegations", DECEMBER)).to_pylist()
+    as_of = ws.calendar.as_of(DECEMBER)
+    valid = {
+        row["bn15"]
+        for row in delegations
+        if row["valid_from"] <= as_of and (row["valid_to"] is None or row["valid_to"] > as_of)
+    }
+    number = next(bn15 for bn15 in statement_accounts(ws, DECEMBER) if bn15 in valid)
+    rename(ws, number, legal_name="Put Right Imports Ltd.", email="one@example.org")
+    restate(ws, DECEMBER, number, ORDER)
+    tell = {"recipient_hash_key": "a key for tests only, long enough", "run_id": "manual restate"}
+    policy = NoticePolicy.load()
+    only_account = replace(policy, recipients={**policy.recipients, "statement": ("account",)})
+    assert publish_act_notices(ws, DECEMBER, policy=only_account, **tell)["notices"] == 1
+    assert publish_act_notices(ws, DECEMBER, **tell)["notices"] > 1

@@ -1,0 +1,169 @@
+"""Letters to those whom no message reaches: what is printed, what it says, and where it lies."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from datetime import date
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pikepdf
+import pytest
+from pypdf import PdfReader
+
+from include import letters
+from include.carm.notice_policy import NoticePolicy
+from include.documents import read_documents
+from include.letters import LetterPress
+from include.notice_page import Notice
+from include.notices import publish_notices
+from tests.notices.months import HASH_KEY, Month, account, decision, statement
+from tests.notices.samples import closure, closure_coming, conversion, figures, pages, reinstatement, restored_type
+
+A, B, C = "000000018RM0001", "000000026RM0001", "000123455RM0001"
+POLICY = NoticePolicy.load()
+DAY = date(2021, 12, 25)
+NOTICES: dict[str, Notice] = {
+    "closure": closure(),
+    "closure_coming": closure_coming(),
+    "conversion": conversion(),
+    "reinstatement": reinstatement(),
+    "restored_type": restored_type(),
+}
+EVERY_LETTER = pytest.mark.parametrize("notice", NOTICES.values(), ids=NOTICES)
+
+
+@pytest.fixture(scope="module")
+def press() -> LetterPress:
+    return LetterPress(pages())
+
+
+def letter(press: LetterPress, notice: Any, language: str) -> bytes:
+    row = {"kind": "closure", "bn15": notice.bn15, "legal_name": notice.legal_name, "language": language}
+    return press.print_letter(notice, row, DAY)
+
+
+def words(pdf: bytes) -> str:
+    return "\n".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages)
+
+
+# One letter
+
+
+@EVERY_LETTER
+def test_a_letter_in_both_languages_says_the_same_twice(press: LetterPress, notice: Notice) -> None:
+    english, french = (figures(words(letter(press, notice, language))) for language in ("en", "fr"))
+    # "1 / 1" stands on each sheet, and French writes the office's number as English does.
+    assert english == french
+    assert len(PdfReader(BytesIO(letter(press, notice, "both"))).pages) == 2
+
+
+@EVERY_LETTER
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_letter_says_what_the_message_says(press: LetterPress, notice: Notice, language: str) -> None:
+    said = "".join(words(letter(press, notice, language)).split())
+    for block in pages().blocks(notice, language):
+        texts = [value for name, value in block.items() if isinstance(value, str) and name != "block"]
+        for text in [*texts, *block.get("items", [])]:
+            assert "".join(text.split()) in said
+    message = pages().render(notice, language).text.decode()
+    facts = [line.strip() for line in message.splitlines() if line.startswith("  ") and "2021-12-25" in line]
+    assert all(fact.rpartition(":")[2].strip() in said for fact in facts)
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", "en-CA"), ("fr", "fr-CA"), ("both", "en-CA")])
+def test_a_letter_is_tagged_and_says_its_language(press: LetterPress, language: str, expected: str) -> None:
+    with pikepdf.open(BytesIO(letter(press, closure(), language))) as pdf:
+        assert str(pdf.Root.Lang) == expected
+        assert bool(pdf.Root.MarkInfo.Marked)
+        with pdf.open_metadata() as metadata:
+            assert metadata["pdfuaid:part"] == "1"
+
+
+def test_the_window_shows_name_and_account_and_no_address(press: LetterPress) -> None:
+    said = words(letter(press, closure(legal_name="Example Trading Ltd."), "en"))
+    assert "K1A 0L8\nExample Trading Ltd.\n000000026RM0001\nNotice of" in said
+
+
+def test_the_same_letter_has_the_same_bytes(press: LetterPress) -> None:
+    assert letter(press, closure(), "both") == letter(LetterPress(pages()), closure(), "both")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["<b>Ltd.</b>", "#panic()", "$x$ *bold*", '"],"a":"', "\\u0041\\", "Ltd.\r\nPay now", "safe\u202eexe", "中文"],
+)
+def test_a_hostile_name_is_printed_as_text(press: LetterPress, name: str) -> None:
+    said = words(letter(press, closure(legal_name=name), "en"))
+    assert "Your import/export (RM) account was closed" in said
+    assert "\u202e" not in said
+    if name.isascii() and "\n" not in name:
+        assert "".join(name.split()) in "".join(said.split())
+
+
+# The letters of a month
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Month:
+    month = Month(tmp_path)
+    month.hold("accounts", [account(A, email=None), account(B, language="fr", email="nothing"), account(C)])
+    month.seal("statements", [statement(A), statement(C)])
+    month.seal("account_decisions", [decision(A), decision(B, "convert"), decision(C)])
+    return month
+
+
+def run(month: Month, policy: NoticePolicy = POLICY) -> dict[str, Any]:
+    return publish_notices(month.ws, month.facts, recipient_hash_key=HASH_KEY, policy=policy)
+
+
+def folder_of(month: Month) -> Path:
+    return month.ws.documents("lake") / "notices" / "period=2021-12"
+
+
+def index_of(month: Month) -> list[dict[str, str]]:
+    with (folder_of(month) / "letters.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_reaches_nobody_and_is_of_the_policys_kinds_is_printed(month: Month) -> None:
+    assert run(month)["letters"] == 2
+    rows = [(row["letter"], row["kind"], row["bn15"], row["language"], row["reason"]) for row in index_of(month)]
+    assert rows == [
+        (f"closure-{A}-2021-12-25-1.pdf", "closure", A, "en", "no_address"),
+        (f"conversion-{B}-2021-12-25-exporter-1.pdf", "conversion", B, "fr", "unusable_address"),
+    ]
+    printed = dict(read_documents(folder_of(month) / "letters-0001.zip"))
+    assert [row["letter"] for row in index_of(month)] == [name for name in printed if name.endswith(".pdf")]
+    assert f"{A}\nNotice of 2021-12-25" in words(printed[f"closure-{A}-2021-12-25-1.pdf"])
+
+
+def test_no_letter_is_printed_where_the_policy_wants_none(month: Month) -> None:
+    assert run(month)["letters"] == 2
+    assert run(month, replace(POLICY, letters=()))["letters"] == 0
+    assert [path.name for path in folder_of(month).iterdir() if path.name.startswith("letters")] == []
+
+
+def test_a_second_run_prints_the_same_letters(month: Month) -> None:
+    run(month)
+    left = month.files()
+    run(month)
+    assert left == month.files()
+
+
+def test_letters_are_packed_by_so_many(month: Month, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(letters, "LETTERS_PER_PACK", 1)
+    run(month)
+    assert ["letters-0001.zip", "letters-0002.zip"] == [row["pack"] for row in index_of(month)]
+    month.hold("accounts", [account(A, email=None), account(B), account(C)])
+    run(month)
+    assert sorted(path.name for path in folder_of(month).glob("letters*")) == ["letters-0001.zip", "letters.csv"]
+
+
+def test_an_account_that_validation_refused_gets_a_letter_without_a_name(month: Month) -> None:
+    month.seal("accounts", [])
+    assert run(month)["letters"] == 3
+    printed = dict(read_documents(folder_of(month) / "letters-0001.zip"))
+    assert f"K1A 0L8\n{C}\nNotice of" in words(printed[f"closure-{C}-2021-12-25-1.pdf"])
