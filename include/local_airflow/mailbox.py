@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from include.airflow_settings import AirflowSettings
 from include.local_airflow.environment import HOST, choose_port
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
 
 CONNECTION = "carm_smtp"
 SETTING = "local_mailbox"
@@ -32,18 +39,37 @@ def serve_mailbox(data: Path, settings: AirflowSettings) -> Iterator[AirflowSett
         yield settings
         return
     from aiosmtpd.controller import Controller
-    from aiosmtpd.handlers import Mailbox
 
     # It would tell each command, and with it each address, on the terminal.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     port = choose_port("")
-    controller = Controller(Mailbox(mailbox_of(data)), hostname=HOST, port=port, server_hostname="localhost")
+    controller = Controller(_Maildir(mailbox_of(data)), hostname=HOST, port=port, server_hostname="localhost")
     controller.start()
     try:
         led_here = replace(connection, host=HOST, port=port)
         yield replace(settings, connections={**settings.connections, CONNECTION: led_here})
     finally:
         controller.stop()
+
+
+class _Maildir:
+    """Lays each mail into a Maildir. The library's own waits for the disk with every one, and nothing depends on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._names = folder, count(1)
+        for name in ("new", "cur", "tmp"):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 the server's
+        name = f"{os.getpid()}.{next(self._names):06d}.{secrets.token_hex(6)}"
+        path = self._folder / "tmp" / name
+        try:
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(envelope.original_content or b"")
+            path.rename(self._folder / "new" / name)
+        except OSError:
+            return "452 no room in the mailbox"
+        return "250 OK"
 
 
 def count_mails(data: Path) -> int:
