@@ -1,16 +1,18 @@
 """Turns one notice into a subject, a plain text and an HTML page, in English, French or both.
 
 Every kind of notice is one template (``include/templates/notice/<kind>.jinja``) that is compiled twice: once over
-the macros of ``page.html``, once over those of ``page.txt``. So both parts say the same by construction, and so do
-both languages: the sentences of the template are English, ``include/locale/fr`` holds each in French.
+the macros of ``page.html``, once over those of ``page.txt``; what is also printed, a third time over those of
+``page.json``. So all parts say the same by construction, and so do both languages: the sentences of the template are
+English, ``include/locale/fr`` holds each in French.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
@@ -18,23 +20,31 @@ from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_eval_context, select_autoescape
 from jinja2.nodes import EvalContext
 from markupsafe import Markup, escape
 
 from include.carm.contacts import Contacts, ReinstatementContact
 
+if TYPE_CHECKING:
+    from include.newsletter_text import Block
+    from include.quarterly_figures import QuarterFigures
+
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
-KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar")
+KINDS = ("statement", "withdrawal", "closure", "conversion", "webinar", "quarterly")
+PRINTED_KINDS = ("quarterly",)
+"""Kinds that are set in print too: their template is compiled a third time, over the macros of ``page.json``."""
+
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -212,7 +222,24 @@ class WebinarNotice:
     unsubscribe_url: str | None = None
 
 
-Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice
+@dataclass(frozen=True)
+class QuarterlyNotice:
+    """An issue of the newsletter: what persons wrote, by language, the quarter's figures, and the coming sessions.
+
+    For one person on the distribution list it has ``subscribed_on``, and ``unsubscribe_url`` as a webinar notice has;
+    without them it is the document that everybody may read. ``sessions`` is None where they are not known.
+    """
+
+    issued_on: date
+    text: Mapping[str, tuple[Block, ...]]
+    figures: QuarterFigures
+    sessions_month: date
+    sessions: tuple[Session, ...] | None
+    subscribed_on: date | None = None
+    unsubscribe_url: str | None = None
+
+
+Notice = StatementNotice | WithdrawalNotice | ClosureNotice | ConversionNotice | WebinarNotice | QuarterlyNotice
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
         StatementNotice: "statement",
@@ -220,6 +247,7 @@ _KIND_OF: Mapping[type, str] = MappingProxyType(
         ClosureNotice: "closure",
         ConversionNotice: "conversion",
         WebinarNotice: "webinar",
+        QuarterlyNotice: "quarterly",
     }
 )
 
@@ -247,6 +275,10 @@ def _wrapped(text: str, indent: int = 0, first: str = "") -> str:
     )
 
 
+def _tally(count: int | None, number: Callable[[int], str], unknown: str) -> str:
+    return unknown if count is None else number(count)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=_EitherPart(TEMPLATE_FOLDER),
@@ -258,6 +290,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["wrapped"] = _wrapped
+    environment.filters["without_scheme"] = lambda url: url.removeprefix("mailto:")
+    environment.filters["tally"] = _tally
+    environment.filters["as_data"] = asdict
     return environment
 
 
@@ -307,7 +342,7 @@ class NoticePages:
         catalogs: dict[str, NullTranslations] = {"en": NullTranslations(), "fr": load_french()}
         self._templates: dict[tuple[str, str], Template] = {
             (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in ("txt", "html")
-        }
+        } | {(kind, "json"): environment.get_template(f"{kind}.json") for kind in PRINTED_KINDS}
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
         for language, catalog in catalogs.items():
@@ -318,6 +353,7 @@ class NoticePages:
                 "offset": _offset,
                 "weekday": lambda day, locale=_LOCALES[language]: format_date(day, "EEEE", locale=locale),
                 "month_name": lambda day, locale=_LOCALES[language]: format_date(day, "MMMM y", locale=locale),
+                "number": lambda count, locale=_LOCALES[language]: format_decimal(count, locale=locale),
                 "letterhead": contacts.letterhead,
                 "helpdesk": contacts.helpdesk_name[language],
                 "mailbox": contacts.engagement_email,
@@ -325,7 +361,7 @@ class NoticePages:
                 + quote("Unsubscribe – Désabonnement"),
                 "colour": LIGHT,
             }
-            for part in ("txt", "html"):
+            for part in ("txt", "html", "json"):
                 page = environment.get_template(f"page.{part}").make_module(texts)
                 self._common[language, part] = {**texts, "page": page}
 
@@ -346,6 +382,13 @@ class NoticePages:
         )
         # Macros leave blank lines behind, more or fewer by what a notice contains.
         return Message(subject, re.sub(r"\n{3,}", "\n\n", text).lstrip("\n").encode(), html.encode())
+
+    def elements(self, notice: Notice, language: str) -> tuple[str, list[dict[str, Any]]]:
+        """The subject and what the notice is made of, one element after the other, in one language, for print."""
+        kind = _KIND_OF[type(notice)]
+        subject = one_line(self._block("subject", kind, language, "txt", notice))
+        body = self._block("body", kind, language, "json", notice)
+        return subject, [json.loads(line) for line in body.splitlines() if line.strip()]
 
     def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
         template = self._templates[kind, part]
