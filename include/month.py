@@ -62,7 +62,7 @@ def open_month(
     ws.calendar.window(period)
     # Wherever the Dags run, the tables are there: a deployment has no other first step.
     migrate(ws.apply_url)
-    resolved = _resolve_effects(ws, period, effects, run_type)
+    resolved = resolve_effects(ws, period, effects, run_type)
     if resolved == "live":
         _require_order(ws, period)
     if not is_issued(ws, period):
@@ -85,7 +85,8 @@ def open_month(
     return month
 
 
-def _resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
+def resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
+    """``live`` or ``shadow``: what ``auto`` means for a run of this type, on this source, and of this month."""
     if effects != "auto":
         return effects
     if run_type == "scheduled":
@@ -262,7 +263,7 @@ def _notice_counts(lake: Lake, period: Period) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     counts: dict[str, int] = {}
-    for dataset in ("notices", "webinar_notices"):
+    for dataset in ("notices", "webinar_notices", "quarterly_notices"):
         if lake.has(dataset, period):
             kinds = pq.read_table(lake.file(dataset, period), columns=["kind"]).column("kind")
             counts |= {row["values"]: row["counts"] for row in pc.value_counts(kinds).to_pylist()}

@@ -1,9 +1,10 @@
 """The notices of a statement month: who is told what, in which language, rendered and packed. Nothing is sent here.
 
 Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (statement,
-closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar), an act about an issued statement the
-dataset ``reissue_notices`` (``include.statement_act_notices``). They have the same columns, and each replaces only its
-own packs in ``documents/notices/period=P/``.
+closure, conversion), the webinar run the dataset ``webinar_notices`` (webinar), the newsletter's run the dataset
+``quarterly_notices`` (``include.quarterly``), an act about an issued statement the dataset ``reissue_notices``
+(``include.statement_act_notices``). They have the same columns, and each replaces only its own packs in
+``documents/notices/period=P/``.
 
 An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
 error. Only who passed validation is written to: addresses join to the accounts of the lake, and the entries of the
@@ -70,7 +71,12 @@ Row = Mapping[str, Any]
 ACCOUNT_KINDS = ("statement", "closure", "conversion")
 WEBINAR_KINDS = ("webinar",)
 
-PACKS_OF = {"notices": ACCOUNT_KINDS, "webinar_notices": WEBINAR_KINDS, "reissue_notices": ("reissue",)}
+PACKS_OF = {
+    "notices": ACCOUNT_KINDS,
+    "webinar_notices": WEBINAR_KINDS,
+    "reissue_notices": ("reissue",),
+    "quarterly_notices": ("quarterly",),
+}
 """Under which names the packs of each dataset begin: its kinds, but for the notices of acts."""
 
 NOTICES = pa.schema(
@@ -203,7 +209,7 @@ def publish_webinar_notices(
         **list_relations(ws, hash_key),
     }
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        sessions, states = _read_sessions(con, relations, coming)
+        sessions, states = read_sessions(con, relations, coming)
         engine.create_table(con, "distribution_list", "derive_distribution_list", relations, {"issued_on": issued_on})
         people = engine.run_table(con, "derive_webinar_notice_recipients")
 
@@ -345,7 +351,7 @@ def _account_notice(row: Row, period: Period, calendar: Calendar, contacts: Cont
     )
 
 
-def _read_sessions(
+def read_sessions(
     con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], month: Period
 ) -> tuple[tuple[Session, ...], dict[str, int]]:
     """The sessions to offer in a calendar month, the earliest first, and how many there are of each state."""
