@@ -9,6 +9,7 @@ page unescaped. What an issue cannot show alike in all three (an image, a table,
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from markdown_it.token import Token
 
 from include.carm.errors import DataError
 from include.carm.quarter import Quarter
-from include.notice_page import one_line, safe_link
+from include.notice_page import safe_link
 
 TEXT_FOLDER = Path(__file__).parent / "newsletter"
 TEXT_LANGUAGES = ("en", "fr")
@@ -183,10 +184,10 @@ def _line(token: Token, name: str) -> Line:
 
 
 def _joined(spans: Sequence[Span], name: str, token: Token) -> Line:
-    """Spans without control characters, neighbours that are set alike as one."""
+    """Spans of printable text, neighbours that are set alike as one."""
     joined: list[Span] = []
     for span in spans:
-        text = _one_line_within(span.text)
+        text = _printable(span.text)
         alike = joined and (joined[-1].is_strong, joined[-1].is_emphasised, joined[-1].href) == (
             span.is_strong,
             span.is_emphasised,
@@ -201,12 +202,15 @@ def _joined(spans: Sequence[Span], name: str, token: Token) -> Line:
     return tuple(joined)
 
 
-def _one_line_within(text: str) -> str:
-    """The same as ``one_line``, but for a blank at either edge: it parts the words of neighbouring spans."""
-    within = one_line(text)
-    if not within:
-        return " " if text else ""
-    return f"{' ' * text[0].isspace()}{within}{' ' * text[-1].isspace()}"
+def _printable(text: str) -> str:
+    """A text on one line, without what cannot be seen. Blanks at its edges part the words of neighbouring spans, and a
+    no-break space is what French writes before a colon: both stay."""
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if category not in ("Cf", "Cs"):
+            kept.append(" " if category in ("Cc", "Zl", "Zp") else character)
+    return re.sub(" {2,}", " ", "".join(kept))
 
 
 def _usable_link(url: str, name: str, token: Token) -> str:

@@ -6,6 +6,7 @@ say the same; ``include/templates/quarterly/quarterly.typ`` decides only how the
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,5 +23,28 @@ def render_pdf(subject: str, elements: list[dict[str, Any]], language: str, issu
     Raises ``RuntimeError`` where Typst makes no PDF/UA-1 of them.
     """
     compiler = typst.Compiler(TEMPLATE, root=TEMPLATE.parent, ignore_system_fonts=True)
-    data = {"title": subject, "lang": language, "elements": elements}
-    return make_pdf(compiler, {"issue": printable_json(data)}, issued_on, "a newsletter")
+    links: list[str] = []
+    data = {"title": subject, "lang": language, "elements": _for_print(elements, links)}
+    inputs = {"issue": printable_json(data), "links": json.dumps(links)}
+    return make_pdf(compiler, inputs, issued_on, "a newsletter")
+
+
+def _for_print(value: Any, links: list[str]) -> Any:
+    """The same with hyphens for minus signs, which the font lacks, and with a number for each address.
+
+    Addresses are added to ``links``: in them, a place to break would lead elsewhere.
+    """
+    if isinstance(value, str):
+        return value.replace("\N{MINUS SIGN}", "-")
+    if isinstance(value, list | tuple):
+        return [_for_print(item, links) for item in value]
+    if not isinstance(value, dict):
+        return value
+    printed = {}
+    for key, item in value.items():
+        if key in ("url", "href") and item is not None:
+            printed[key] = len(links)
+            links.append(item)
+        else:
+            printed[key] = _for_print(item, links)
+    return printed
