@@ -126,11 +126,10 @@ def test_raw_html_comes_out_as_text(build: object, html: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused_by_name(source: str) -> None:
+def test_any_text_is_read_on_one_line_or_refused(source: str) -> None:
     try:
         blocks = parse_text(f"## a\n\n{source}", "t.md")
-    except DataError as error:
-        assert str(error).startswith("t.md")
+    except DataError:
         return
     for block in blocks:
         for line in block.lines:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_headings_come_in_order_and_tables_have_heads(notice: QuarterlyNotice, l
     levels = [int(tag[1]) for tag in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert page.tags.count("caption") == page.tags.count("table") == 2
     assert ("lang", language) in page.attributes
     assert set(page.tags) <= {
@@ -182,7 +183,9 @@ def test_bars_stay_inside_the_plot(counts: list[int]) -> None:
 def test_both_languages_name_every_session() -> None:
     sessions = (session(language="en"), session(language="fr"), session(language="both"))
     for language in ("en", "fr"):
-        assert html_of(issue(sessions=sessions), language).links.count("https://example.org/join?session=1&lang=any") == 3
+        assert (
+            html_of(issue(sessions=sessions), language).links.count("https://example.org/join?session=1&lang=any") == 3
+        )
 
 
 @pytest.mark.parametrize(
