@@ -75,8 +75,9 @@ REGISTRATIONS = {
     "000123455RM0002": date(2021, 11, 24),
     "000000034RM0001": date(2021, 11, 25),
     "000000042RM0001": None,
+    "000000059RM0001": date(2021, 12, 6),
 }
-"""On which day each account of :func:`quarter` registered on the portal: on the edges of months and of a week."""
+"""On which day each account of :func:`quarter` registered on the portal: on the edges of months and of weeks."""
 
 
 def quarter(folder: Path, months: Iterable[str] = ("2021-10", "2021-11", "2021-12")) -> Month:

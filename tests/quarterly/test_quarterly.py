@@ -95,9 +95,9 @@ def of(figures: QuarterFigures, name: str) -> list[int | None]:
 
 def test_clients_are_counted_to_the_last_day_of_each_month(tmp_path: Path) -> None:
     figures = read_figures(quarter(tmp_path).ws, Q4, is_live=False)
-    # One registered on 09-27, one on the last day of 2021-10, one on that of 2021-11, one on the day after, one never.
-    assert of(figures, "clients") == [2, 3, 4]
-    assert figures.of_quarter("clients") == 4
+    # One registered on 09-27, one on the last day of 2021-10, one on that of 2021-11, two afterwards, one never.
+    assert of(figures, "clients") == [2, 3, 5]
+    assert figures.of_quarter("clients") == 5
     assert of(figures, "statements") == [1, 2, 3]
     assert figures.of_quarter("statements") == 6
     assert figures.missing == ()
@@ -105,11 +105,12 @@ def test_clients_are_counted_to_the_last_day_of_each_month(tmp_path: Path) -> No
 
 def test_a_week_counts_from_its_monday_to_its_sunday(tmp_path: Path) -> None:
     figures = read_figures(quarter(tmp_path).ws, Q4, is_live=False)
-    # 09-27 is a Monday, 10-24 a Sunday; 11-24 and 11-25 lie in one week.
+    # 09-27 and 12-06 are Mondays, 10-24 a Sunday; 11-24 and 11-25 lie in one week.
     assert {week.starts_on.isoformat(): week.clients for week in figures.weeks if week.clients} == {
         "2021-09-27": 1,
         "2021-10-18": 1,
         "2021-11-22": 2,
+        "2021-12-06": 1,
     }
     assert len(figures.known_weeks) == len(figures.weeks) == 12
 
