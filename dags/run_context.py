@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.carm.errors import CarmError, DataError, Refused, UsageError
 from include.carm.period import Period
+from include.carm.quarter import Quarter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,6 +91,24 @@ MONTH_PARAMS: dict[str, Param] = {
     ),
 }
 
+QUARTER_PARAMS: dict[str, Param] = {
+    "quarter": Param(
+        None,
+        type=["null", "string"],
+        pattern="^[0-9]{4}-Q[1-4]$",
+        title="Quarter",
+        description="YYYY-Qn, for example 2021-Q4. Left empty, the quarter of the run's partition key is taken.",
+    ),
+    "effects": Param(
+        "auto",
+        type="string",
+        enum=["auto", "live", "shadow"],
+        title="Effects",
+        description="live plans the messages, so that they are sent; shadow writes all and seals the messages; auto is "
+        "live for a scheduled run, and on the demo world when no later month was live.",
+    ),
+}
+
 
 def period_of(context: Context) -> Period:
     """The statement month of a run: its parameter ``period``, else its partition key.
@@ -134,6 +153,18 @@ def unlocked_month(workspace: Workspace, context: Context) -> dict[str, str]:
         is_told = has_live_messages(connection, str(period))
     area = "shadow" if effects == "shadow" and (is_told or is_issued(workspace, period)) else "lake"
     return {"period": str(period), "effects": effects, "area": area, "run_id": run["run_id"]}
+
+
+def quarter_of(context: Context) -> Quarter:
+    """The quarter of a run: its parameter ``quarter``, else the quarter of the month that its partition key names.
+
+    Raises ``UsageError`` when it has neither, or when what it has is no quarter and no month.
+    """
+    if written := context["params"].get("quarter"):
+        return Quarter.parse(written)
+    if key := context["dag_run"].partition_key:
+        return Quarter.of(Period.parse(key))
+    raise UsageError("this run has no quarter: trigger it with quarter=YYYY-Qn")
 
 
 class RunStates:

@@ -265,7 +265,7 @@ def _notice_counts(lake: Lake, period: Period) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     counts: dict[str, int] = {}
-    for dataset in ("notices", "webinar_notices"):
+    for dataset in ("notices", "webinar_notices", "quarterly_notices"):
         if lake.has(dataset, period):
             kinds = pq.read_table(lake.file(dataset, period), columns=["kind"]).column("kind")
             counts |= {row["values"]: row["counts"] for row in pc.value_counts(kinds).to_pylist()}

@@ -1,8 +1,9 @@
 """Turns one notice into a subject, a plain text and an HTML page, in English, French or both.
 
 Every kind of notice is one template (``include/templates/notice/<kind>.jinja``) that is compiled twice: once over
-the macros of ``page.html``, once over those of ``page.txt``. So both parts say the same by construction, and so do
-both languages: the sentences of the template are English, ``include/locale/fr`` holds each in French.
+the macros of ``page.html``, once over those of ``page.txt``; what is also printed, a third time over those of
+``page.json``. So all parts say the same by construction, and so do both languages: the sentences of the template are
+English, ``include/locale/fr`` holds each in French.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
@@ -19,18 +20,23 @@ from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_eval_context, select_autoescape
 from jinja2.nodes import EvalContext
 from markupsafe import Markup, escape
 
 from include.carm.contacts import Contacts, ReinstatementContact
+
+if TYPE_CHECKING:
+    from include.newsletter_text import Block
+    from include.quarterly_figures import QuarterFigures
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates" / "notice"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
@@ -46,9 +52,12 @@ KINDS = (
     "digest",
     "webinar",
     "webinar_change",
+    "quarterly",
 )
 PARTS = ("txt", "html", "letter")
 """What every kind is compiled to: the two parts of a message, and the blocks of a printed letter."""
+PRINTED_KINDS = ("quarterly",)
+"""Kinds that are set in print too: their template is compiled once more, over the macros of ``page.json``."""
 LANGUAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"en": ("en",), "fr": ("fr",), "both": ("en", "fr")})
 """Which versions a message of each language holds, in their order."""
 
@@ -328,6 +337,23 @@ class WebinarChangeNotice:
     unsubscribe_url: str | None = None
 
 
+@dataclass(frozen=True)
+class QuarterlyNotice:
+    """An issue of the newsletter: what persons wrote, by language, the quarter's figures, and the coming sessions.
+
+    For one person on the distribution list it has ``subscribed_on``, and ``unsubscribe_url`` as a webinar notice has;
+    without them it is the document that everybody may read. ``sessions`` is None where they are not known.
+    """
+
+    issued_on: date
+    text: Mapping[str, tuple[Block, ...]]
+    figures: QuarterFigures
+    sessions_month: date
+    sessions: tuple[Session, ...] | None
+    subscribed_on: date | None = None
+    unsubscribe_url: str | None = None
+
+
 Notice = (
     StatementNotice
     | WithdrawalNotice
@@ -339,6 +365,7 @@ Notice = (
     | DigestNotice
     | WebinarNotice
     | WebinarChangeNotice
+    | QuarterlyNotice
 )
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
@@ -352,6 +379,7 @@ _KIND_OF: Mapping[type, str] = MappingProxyType(
         DigestNotice: "digest",
         WebinarNotice: "webinar",
         WebinarChangeNotice: "webinar_change",
+        QuarterlyNotice: "quarterly",
     }
 )
 
@@ -380,6 +408,10 @@ def _wrapped(text: str, indent: int = 0, first: str = "") -> str:
     )
 
 
+def _tally(count: int | None, number: Callable[[int], str], unknown: str) -> str:
+    return unknown if count is None else number(count)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=_EitherPart(TEMPLATE_FOLDER),
@@ -391,6 +423,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["wrapped"] = _wrapped
+    environment.filters["without_scheme"] = lambda url: url.removeprefix("mailto:")
+    environment.filters["tally"] = _tally
+    environment.filters["as_data"] = asdict
     return environment
 
 
@@ -440,7 +475,7 @@ class NoticePages:
         catalogs: dict[str, NullTranslations] = {"en": NullTranslations(), "fr": load_french()}
         self._templates: dict[tuple[str, str], Template] = {
             (kind, part): environment.get_template(f"{kind}.{part}") for kind in KINDS for part in PARTS
-        }
+        } | {(kind, "json"): environment.get_template(f"{kind}.json") for kind in PRINTED_KINDS}
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
         self._entry = environment.get_template("entry.txt")
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
@@ -452,6 +487,7 @@ class NoticePages:
                 "offset": _offset,
                 "weekday": lambda day, locale=_LOCALES[language]: format_date(day, "EEEE", locale=locale),
                 "month_name": lambda day, locale=_LOCALES[language]: format_date(day, "MMMM y", locale=locale),
+                "number": lambda count, locale=_LOCALES[language]: format_decimal(count, locale=locale),
                 "letterhead": contacts.letterhead,
                 "helpdesk": contacts.helpdesk_name[language],
                 "mailbox": contacts.engagement_email,
@@ -459,7 +495,7 @@ class NoticePages:
                 + quote("Unsubscribe – Désabonnement"),
                 "colour": LIGHT,
             }
-            for part in PARTS:
+            for part in (*PARTS, "json"):
                 page = environment.get_template(f"page.{part}").make_module(texts)
                 sessions = environment.get_template(f"session.{part}").make_module({**texts, "page": page})
                 self._common[language, part] = {**texts, "page": page, "sessions": sessions}
@@ -504,6 +540,13 @@ class NoticePages:
         """
         body = self._block("body", _KIND_OF[type(notice)], language, "letter", notice)
         return [json.loads(block) for block in body.splitlines() if block.strip()]
+
+    def elements(self, notice: Notice, language: str) -> tuple[str, list[dict[str, Any]]]:
+        """The subject and what the notice is made of, one element after the other, in one language, for print."""
+        kind = _KIND_OF[type(notice)]
+        subject = one_line(self._block("subject", kind, language, "txt", notice))
+        body = self._block("body", kind, language, "json", notice)
+        return subject, [json.loads(line) for line in body.splitlines() if line.strip()]
 
     def _block(self, block: str, kind: str, language: str, part: str, notice: Notice) -> str:
         template = self._templates[kind, part]

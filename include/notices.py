@@ -1,10 +1,11 @@
 """The notices of a statement month: who is told what, in which language, rendered and packed. Nothing is sent here.
 
 Several Dags write here and never over each other: the month's own run publishes the dataset ``notices`` (all kinds
-about accounts, and digests of them), the webinar run the dataset ``webinar_notices`` (``include.webinar_notices``), an
-act about an issued statement the dataset ``reissue_notices`` (``include.statement_act_notices``), the reinstatement of
-one account the dataset ``reinstatement_notices`` (``include.reinstatement_notices``). They have the same columns, and
-each replaces only its own packs in ``documents/notices/period=P/``.
+about accounts, and digests of them), the webinar run the dataset ``webinar_notices`` (``include.webinar_notices``), the
+newsletter's run the dataset ``quarterly_notices`` (``include.quarterly``), an act about an issued statement the dataset
+``reissue_notices`` (``include.statement_act_notices``), the reinstatement of one account the dataset
+``reinstatement_notices`` (``include.reinstatement_notices``). They have the same columns, and each replaces only its
+own packs in ``documents/notices/period=P/``.
 
 An address is read from the source, checked and turned into a keyed hash; it stands in no dataset, document, result or
 error. Only who passed validation is written to: addresses join to the accounts of the lake.
@@ -60,6 +61,7 @@ WEBINAR_KINDS = ("webinar",)
 PACKS_OF = {
     "notices": MONTH_KINDS,
     "webinar_notices": WEBINAR_KINDS,
+    "quarterly_notices": ("quarterly",),
     "reissue_notices": ("reissue",),
     "reinstatement_notices": ("reinstated",),
 }

@@ -295,6 +295,14 @@ def _read_later_revisions(
     return kept.select(extracted.schema.names).cast(extracted.schema), later.num_rows - kept.num_rows
 
 
+def read_offered(
+    con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], month: Period, issued_on: date
+) -> tuple[Session, ...]:
+    """The sessions of a calendar month that are offered, in whatever language, the earliest first."""
+    sessions, _ = _read_sessions(con, relations, month, issued_on)
+    return tuple(one.session for one in sessions if one.is_of_month and not one.is_cancelled)
+
+
 def _read_sessions(
     con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], month: Period, issued_on: date
 ) -> tuple[tuple[Planned, ...], dict[str, int]]:

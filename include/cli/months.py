@@ -1,4 +1,4 @@
-"""The verbs that look into what the months left behind: ``status``, ``explain``, ``statement``, ``verify``."""
+"""The verbs that look into what the months left behind: ``status``, ``explain``, ``statement`` and others."""
 
 from __future__ import annotations
 
@@ -96,6 +96,23 @@ def statement(
     else:
         write_private(output, content)
         click.echo(f"written: {output}", err=True)
+
+
+@carm.command("quarterly")
+@click.argument("quarter", metavar="YYYY-Qn")
+@click.option("--output", required=True, metavar="FOLDER", type=Path, help="Write the documents into FOLDER.")
+@in_workspace
+def quarterly(ws: Workspace, as_json: bool, quarter: str, output: Path) -> None:
+    """Write the newsletter of a quarter for a look: HTML and PDF, in English and in French. Nothing is sent.
+
+    Its text is include/newsletter/YYYY-Qn.en.md and .fr.md, or default.en.md and .fr.md where a quarter has none; its
+    figures are those of the months that were run, also of months that are not issued.
+    """
+    from include.carm.quarter import Quarter
+    from include.quarterly import preview_lines, write_preview
+
+    facts = write_preview(ws, Quarter.parse(quarter), output)
+    show(as_json, facts, preview_lines(facts, output))
 
 
 @carm.command("versions")

@@ -11,9 +11,10 @@ from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from tests.dags.conftest import DAGS, serialised
 
 MONTHLY = ("carm_month", "carm_webinar_notices")
+QUARTERLY = ("carm_quarterly",)
 BY_HAND = ("carm_apply_plan", "carm_reinstate_account", "carm_restate", "carm_unlock_month")
 HOURLY = ("carm_deliver",)
-DAG_IDS = (*MONTHLY, *HOURLY, *BY_HAND)
+DAG_IDS = (*MONTHLY, *QUARTERLY, *HOURLY, *BY_HAND)
 MAY_IMPORT_EARLY = (
     "__future__",
     "airflow",
@@ -33,7 +34,7 @@ def dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
 
-@pytest.fixture(params=(*MONTHLY, *HOURLY))
+@pytest.fixture(params=(*MONTHLY, *QUARTERLY, *HOURLY))
 def scheduled_dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
@@ -115,8 +116,27 @@ def test_wrong_params_are_refused(monthly_dag, wrong):
         serialised(monthly_dag).params.deep_merge(wrong).validate()
 
 
-def test_params_without_a_word_mean_the_partition_and_auto(monthly_dag):
+def test_params_without_a_word_mean_the_partition_and_auto(monthly_dag, dag_bag):
     assert monthly_dag.params.dump() == {"period": None, "effects": "auto"}
+    assert dag_bag.dags["carm_quarterly"].params.dump() == {"quarter": None, "effects": "auto"}
+
+
+@pytest.mark.parametrize("quarter", [None, "2021-Q4", "1998-Q1"])
+def test_a_good_quarter_is_taken(dag_bag, quarter):
+    params = serialised(dag_bag.dags["carm_quarterly"]).params.deep_merge({"quarter": quarter, "effects": "live"})
+    assert params.validate() == {"quarter": quarter, "effects": "live"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"quarter": quarter} for quarter in ("2021-Q5", "2021-Q0", "2021-q4", "2021-12", "Q4 2021", 2021, "")),
+        *({"effects": effects} for effects in ("dry", None)),
+    ],
+)
+def test_a_wrong_quarter_is_refused(dag_bag, wrong):
+    with pytest.raises(ValueError, match="Invalid input for param"):
+        serialised(dag_bag.dags["carm_quarterly"]).params.deep_merge(wrong).validate()
 
 
 HASH = "0123456789abcdef" * 4
@@ -198,7 +218,7 @@ def test_no_run_starts_by_itself(scheduled_dag):
     assert serialised(scheduled_dag).next_dagrun_info(last_automated_run_info=None) is None
 
 
-@pytest.mark.parametrize("dag_id", MONTHLY)
+@pytest.mark.parametrize("dag_id", [*MONTHLY, *QUARTERLY])
 def test_with_the_schedule_on_the_next_run_is_a_month(scheduled_dag_bag, dag_id):
     run = serialised(scheduled_dag_bag.dags[dag_id]).next_dagrun_info(last_automated_run_info=None)
     assert run.partition_key == run.run_after.in_timezone("America/Toronto").format("YYYY-MM")
@@ -212,6 +232,14 @@ def test_a_backfill_has_one_run_a_month_at_six_in_toronto_in_summer_and_winter(d
     times = [run.run_after.in_timezone("America/Toronto") for run in runs]
     assert [(time.day, time.hour) for time in times] == [(day, 6)] * 3
     assert [run.run_after.in_timezone("UTC").hour for run in runs] == [10, 11, 11]
+
+
+def test_a_quarter_has_one_run_after_its_last_month(dag_bag):
+    first, last = datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)
+    runs = list(serialised(dag_bag.dags["carm_quarterly"]).iter_dagrun_infos_between(first, last))
+    assert [run.partition_key for run in runs] == ["2021-03", "2021-06", "2021-09", "2021-12"]
+    times = [run.run_after.in_timezone("America/Toronto") for run in runs]
+    assert [(time.day, time.hour) for time in times] == [(27, 6)] * 4
 
 
 @pytest.mark.parametrize("dag_id", BY_HAND)

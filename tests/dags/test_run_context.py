@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from include import airflow_api
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
+from include.carm.quarter import Quarter
 from include.database import write_transaction
 from include.operations_notice_tables import OUTBOX
 from include.operations_statement_tables import ISSUED_MONTHS
@@ -49,6 +50,27 @@ def test_a_run_without_a_month_is_refused_with_the_way_out(run_context, partitio
 def test_a_partition_that_is_no_month_is_refused(run_context):
     with pytest.raises(UsageError, match="period '2021-13' is not a month"):
         run_context.period_of(context(partition_key="2021-13"))
+
+
+@pytest.mark.parametrize(
+    ("quarter", "partition_key", "expected"),
+    [
+        ("2021-Q4", None, Quarter(2021, 4)),
+        (None, "2021-12", Quarter(2021, 4)),
+        (None, "2022-01", Quarter(2022, 1)),
+        ("2021-Q3", "2021-12", Quarter(2021, 3)),
+    ],
+)
+def test_the_quarter_is_the_parameter_else_that_of_the_partition(run_context, quarter, partition_key, expected):
+    run = context(partition_key=partition_key)
+    run["params"] = {"quarter": quarter, "effects": "auto"}
+    assert run_context.quarter_of(run) == expected
+
+
+def test_a_run_without_a_quarter_is_refused_with_the_way_out(run_context):
+    run = {**context(), "params": {"quarter": None, "effects": "auto"}}
+    with pytest.raises(UsageError, match=r"^this run has no quarter: trigger it with quarter=YYYY-Qn$"):
+        run_context.quarter_of(run)
 
 
 @pytest.mark.parametrize(
