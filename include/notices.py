@@ -394,7 +394,8 @@ def find_unreached(
     A message to one of the recipients ``suppressed`` reaches nobody either.
     """
     found = [(_identity(row), row["reason"], row) for row in unreachable]
-    if suppressed:
+    # Of a distribution list there is nothing to name but the address itself; the outbox has the state of its message.
+    if suppressed and "bn15" in reachable.column_names:
         is_suppressed = pc.is_in(reachable["recipient_key"], value_set=pa.array(sorted(suppressed), pa.string()))
         for row in _rows(reachable.filter(is_suppressed)):
             for kind, about, version in _told_by(row, replaced):

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import insert, text
 
@@ -17,7 +18,7 @@ from include.carm.notice_policy import ACCOUNT_KINDS, DELEGATE_ROLES, ROLES, Not
 from include.carm.period import Period
 from include.carm.settings_file import CONFIG_FOLDER
 from include.database import write_transaction
-from include.notices import publish_notices, recipient_key
+from include.notices import find_unreached, publish_notices, recipient_key
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 from tests.notices.months import HASH_KEY, Month, account, decision, delegation, statement
 
@@ -168,8 +169,6 @@ def test_a_delegation_in_quarantine_is_not_written_to(month: Month) -> None:
 
 def hash_of(month: Month, row: dict[str, Any]) -> str:
     """The hash under which quarantine knows a row of the source."""
-    import pyarrow as pa
-
     from include import engine
     from include.feeds import DELEGATIONS
 
@@ -274,3 +273,9 @@ def test_who_is_not_written_to_is_no_loss_where_another_is_told(month: Month) ->
     month.hold("delegations", [delegation(A)])
     suppress(month, OWN)
     assert run(month)["unreachable"]["statement"] == {}
+
+
+def test_who_gets_nothing_at_all_is_no_account_that_nobody_reaches(month: Month) -> None:
+    # A message to the list is about no account; that it is not sent stands in the outbox.
+    listed = pa.table({"kind": ["webinar"], "about": ["webinars/2022-01"], "version": [1], "recipient_key": ["r"]})
+    assert find_unreached(listed.append_column("message_key", pa.array(["m"])), [], {}, {"r"}) == []
