@@ -15,6 +15,7 @@ import pikepdf
 import pytest
 from pypdf import PdfReader
 
+from include.newsletter_text import parse_text
 from include.notice_page import QuarterlyNotice
 from include.quarterly import render_documents
 from include.quarterly_figures import Bars, WeekFigures, lay_out_bars, whole_weeks
@@ -230,6 +231,25 @@ def test_the_pdf_says_what_the_page_says() -> None:
             annotation.get_object()["/A"]["/URI"] for sheet in reader.pages for annotation in sheet.get("/Annots", [])
         ]
         assert set(found) == set(page.links)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "#import *bold* $x^2$ @ref \\u{1F600}",
+        "emoji \U0001f600, \u05d0, \u4e2d, a\u0301",
+        "x" * 300,
+        "tab\tand \u2212 sign",
+        "<b>",
+    ],
+)
+def test_whatever_persons_write_is_set_as_text(written: str) -> None:
+    blocks = parse_text(f"## Title\n\n- before {written} after", "t")
+    documents = render_documents(issue(text={"en": blocks, "fr": blocks}), pages())
+    reader = PdfReader(io.BytesIO(documents["newsletter-en.pdf"]))
+    said = " ".join("".join(page.extract_text() for page in reader.pages).split())
+    assert "before" in said
+    assert "after" in said
 
 
 @EVERY_LANGUAGE
