@@ -128,7 +128,14 @@ def issue_facts(connection: Connection, period: str, *, of_earlier_release: bool
     return facts
 
 
-GROWING_DATASETS = ("notices", "webinar_notices", "quarterly_notices", "reissue_notices", "statement_versions")
+GROWING_DATASETS = (
+    "notices",
+    "webinar_notices",
+    "quarterly_notices",
+    "reissue_notices",
+    "reinstatement_notices",
+    "statement_versions",
+)
 """Of an issued month these alone may be published anew: notices when its plan is applied late or by a Dag of their own,
 and the versions that an act adds. Links of their own tell how they are sealed."""
 
