@@ -158,6 +158,10 @@ class MailServer:
             code, _ = self._client.rcpt(recipient)
             if code not in _ACCEPTED:
                 raise self._refusal(code)
+        except UnicodeEncodeError as error:
+            # An address that no command can hold: no attempt makes it another one.
+            self.give_up()
+            raise Rejected from error
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise PutOff from error

@@ -98,12 +98,17 @@ _LONGEST_ADDRESS = 254
 
 
 def address_problem(address: str | None) -> str | None:
-    """Why nothing can be sent to ``address``: ``no_address``, ``unusable_address``, or None where it can."""
+    """Why nothing can be sent to ``address``: ``no_address``, ``unusable_address``, or None where it can.
+
+    An address of other letters than ASCII is unusable: not every server on the way carries it (RFC 6531), and a letter
+    of another alphabet that looks the same makes it somebody else's. A domain may be written in its ASCII form (xn--…).
+    """
     if address is None or not address.strip():
         return "no_address"
     host = address.rpartition("@")[2]
     usable = (
-        _ADDRESS.fullmatch(address)
+        address.isascii()
+        and _ADDRESS.fullmatch(address)
         and len(address) <= _LONGEST_ADDRESS
         and "." in host
         and not host.startswith((".", "-"))

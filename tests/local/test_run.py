@@ -20,6 +20,7 @@ import pytest
 
 from include.database import connect_engine
 from include.demo import fill_demo
+from include.local_airflow.mailbox import count_mails, mailbox_of
 from tests.pipeline import hashes
 
 PROJECT = Path(__file__).parents[2]
@@ -104,6 +105,8 @@ def test_the_same_command_again_completes_the_month(data):
     assert any("was interrupted earlier: marked as failed" in line for line in lines)
     assert any("Statement month 2021-12" in line for line in lines)
     assert any("publish_webinar_notices" in line for line in lines)
+    assert f"  {count_mails(data):,} mails in the local mailbox {mailbox_of(data)}, each a file below new/" in lines
+    assert count_mails(data) > 100
 
 
 def test_what_a_run_leaves_is_for_its_owner_alone(data):
@@ -112,10 +115,12 @@ def test_what_a_run_leaves_is_for_its_owner_alone(data):
 
 
 def test_a_second_run_of_the_last_complete_month_changes_nothing(data):
-    before = hashes(data / "lake") | hashes(data / "documents")
+    before, mails = hashes(data / "lake") | hashes(data / "documents"), count_mails(data)
     code, lines = run(data, "run")
     assert (lines[-1], code) == ("RESULT: unchanged", 0), "\n".join(lines)
     assert hashes(data / "lake") | hashes(data / "documents") == before
+    assert "Mail: nothing to send" in lines
+    assert count_mails(data) == mails
 
 
 def test_a_run_that_is_stopped_by_hand_stops_everything_it_started(data):
@@ -130,7 +135,7 @@ def test_a_run_that_is_stopped_by_hand_stops_everything_it_started(data):
 
 
 def test_a_backfill_runs_its_months_in_order_and_again_without_a_difference(data):
-    words = ("backfill", "--from-period", "2021-10", "--to-period", "2021-11")
+    words, mails = ("backfill", "--from-period", "2021-10", "--to-period", "2021-11"), count_mails(data)
     code, lines = run(data, *words)
     assert (lines[-1], code) == ("RESULT: done", 0), "\n".join(lines)
     months = [line.split()[3] for line in lines if line.endswith(("carm_month 2021-10", "carm_month 2021-11"))]
@@ -140,6 +145,7 @@ def test_a_backfill_runs_its_months_in_order_and_again_without_a_difference(data
     code, lines = run(data, *words)
     assert (lines[-1], code) == ("RESULT: unchanged", 0), "\n".join(lines)
     assert hashes(data / "lake") == before
+    assert count_mails(data) == mails
 
 
 @pytest.mark.parametrize(

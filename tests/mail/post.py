@@ -1,11 +1,13 @@
 """A post office for tests: an outbox with messages, a real mail server that can fail, and a clock that stands still.
 
 What the server does with a mail is written into the local part of its address: ``later-rcpt``, ``never-rcpt``,
-``drop-rcpt``, ``drop-data``, ``later-data``, ``never-data``, ``lost`` (taken, and the answer never comes), ``garbled``.
+``drop-rcpt``, ``drop-data``, ``later-data``, ``never-data``, ``lost`` (taken, and the connection breaks), ``garbled``,
+``slow-rcpt`` and ``slow-data`` (no answer comes, and the connection stays).
 """
 
 from __future__ import annotations
 
+from asyncio import Event
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +105,8 @@ class Taken:
             return f"550 5.1.1 <{address}> is nobody here"
         if mood.startswith("drop-rcpt"):
             server.transport.abort()
+        if mood.startswith("slow-rcpt"):
+            await Event().wait()
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -117,6 +121,8 @@ class Taken:
         with self._news:
             self.mails.append((address, content))
             self._news.notify_all()
+        if mood.startswith("slow-data"):
+            await Event().wait()
         if mood.startswith("lost"):
             server.transport.abort()
         return "what did you say" if mood.startswith("garbled") else "250 OK"
@@ -146,7 +152,7 @@ class PostOffice:
     def __init__(self, folder: Path, url: str, port: int, taken: Taken) -> None:
         migrate(url)
         self.ws, self.url = Workspace.open(folder, source_url=url, apply_url=url), url
-        self.port, self.taken, self.clock = port, taken, FakeClock()
+        self.port, self.taken, self.clock, self.seconds = port, taken, FakeClock(), 5.0
         self._packs = 0
 
     def plan(self, *addresses: str, kind: str = "closure", is_live: bool = True, **changed: Any) -> list[str]:
@@ -171,7 +177,7 @@ class PostOffice:
 
     def server(self, **changed: Any) -> MailServer:
         settings = {"host": "127.0.0.1", "port": self.port, "security": "none", "login": None, "password": None}
-        return MailServer(ServerSettings(**{**settings, "seconds": 5, "sender": SENDER.address, **changed}))
+        return MailServer(ServerSettings(**{**settings, "seconds": self.seconds, "sender": SENDER.address, **changed}))
 
     def send(self, name: str = "sender 1", *, active: tuple[str, ...] = (), **changed: Any) -> dict[str, int]:
         """One run of a sender."""

@@ -156,7 +156,9 @@ def test_who_cannot_be_reached_is_counted_and_listed_without_an_address(month: M
     [
         ("reader@example.org", None),
         ("first.last+tag@mail.example.org", None),
-        ("réception@exemple.ca", None),
+        ("reader@xn--exmple-cua.ca", None),
+        ("réception@exemple.ca", "unusable_address"),
+        ("reader@ex\u0430mple.org", "unusable_address"),  # A Cyrillic letter that looks like a Latin one.
         (None, "no_address"),
         ("", "no_address"),
         (" \n", "no_address"),
