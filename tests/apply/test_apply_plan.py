@@ -171,11 +171,13 @@ def test_the_plan_tells_that_it_was_applied_and_by_which_run(register: Register)
 
 def test_the_notices_learn_what_was_applied(register: Register) -> None:
     apply(register, plan(register))
-    assert [
+    told = [
         {"bn15": DORMANT_BN15, "action": "close", "program_type": "importer", "new_program_type": None},
         {"bn15": EXPORTS_BN15, "action": "convert", "program_type": "dual", "new_program_type": "exporter"},
         {"bn15": IMPORTS_BN15, "action": "convert", "program_type": "exporter", "new_program_type": "importer"},
-    ] == applied_changes(register.ws, DECEMBER).to_pylist()
+    ]
+    from_then_on = {"effective_on": date(2021, 12, 25)}
+    assert [{**row, **from_then_on} for row in told] == applied_changes(register.ws, DECEMBER).to_pylist()
     assert 0 == applied_changes(register.ws, DECEMBER.next()).num_rows
 
 
