@@ -19,6 +19,7 @@ from include.addresses import account_addresses, delegate_addresses
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
+from include.carm.quarter import Quarter
 from include.notice_intents import owed_events
 from include.notice_page import (
     MULTI_FACTOR_SINCE,
@@ -75,11 +76,6 @@ OCCASIONS = pa.schema(
 )
 
 
-def quarter_of(period: Period) -> str:
-    """The quarter of a statement month: ``2021-Q4``."""
-    return f"{period.year:04d}-Q{(period.month - 1) // 3 + 1}"
-
-
 def owed_table(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows of :func:`include.notice_intents.owed_events` as ``NOTICES_OWED``."""
     return pa.Table.from_pylist(rows, NOTICES_OWED)
@@ -102,7 +98,7 @@ def find_occasions(
     come and for accounts that are open again. A shadow run tells what would happen, from ``account_decisions``.
     Raises ``DataError`` when a dataset that it reads was never sealed.
     """
-    calendar, quarter = ws.calendar, quarter_of(period)
+    calendar, quarter = ws.calendar, str(Quarter.of(period))
     owed = owed_events(connection, str(period)) if is_live else []
     relations: dict[str, engine.Relation] = {
         "accounts": [lake.file("accounts", period)],

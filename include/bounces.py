@@ -29,7 +29,7 @@ from sqlalchemy import select
 
 from include.carm.counts import tell_count
 from include.carm.errors import Unavailable, UsageError
-from include.database import write_transaction
+from include.database import in_slices, write_transaction
 from include.operations_notice_tables import OUTBOX
 from include.unsubscribe import KEYS_A_QUERY, canonical_address, require_true_key, suppress
 
@@ -313,7 +313,7 @@ def _match(
 def _recipients_of(connection: Connection, message_keys: Collection[str]) -> dict[str, str]:
     """The recipient of each of these messages that was handed to the mail server."""
     found: dict[str, str] = {}
-    for keys in _batches(message_keys):
+    for keys in in_slices(sorted(message_keys), KEYS_A_QUERY):
         query = select(OUTBOX.c.message_key, OUTBOX.c.recipient_key).where(_WAS_SENT, OUTBOX.c.message_key.in_(keys))
         found.update({row.message_key: row.recipient_key for row in connection.execute(query)})
     return found
@@ -321,18 +321,13 @@ def _recipients_of(connection: Connection, message_keys: Collection[str]) -> dic
 
 def _written_to(connection: Connection, recipient_keys: Collection[str]) -> set[str]:
     found: set[str] = set()
-    for keys in _batches(recipient_keys):
+    for keys in in_slices(sorted(recipient_keys), KEYS_A_QUERY):
         query = select(OUTBOX.c.recipient_key).where(_WAS_SENT, OUTBOX.c.recipient_key.in_(keys)).distinct()
         found.update(connection.execute(query).scalars())
     return found
 
 
 _WAS_SENT = OUTBOX.c.state.in_(("sent", "unknown"))
-
-
-def _batches(keys: Collection[str]) -> Iterator[Sequence[str]]:
-    ordered = sorted(keys)
-    return (ordered[start : start + KEYS_A_QUERY] for start in range(0, len(ordered), KEYS_A_QUERY))
 
 
 # --- Where messages lie -----------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
@@ -26,6 +26,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from include.carm.errors import CarmError, DataError, Unavailable, UsageError
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 30
 """How long a writer waits for another before it gives up."""
@@ -116,6 +118,11 @@ def plain_errors(engine: Engine) -> Iterator[None]:
         if plain is None:
             raise
         raise plain from error
+
+
+def in_slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in their order, at most ``size`` at a time: a database takes only so many values in one question."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def describe_database(engine: Engine) -> str:

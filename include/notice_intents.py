@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Text, bindparam, case, cast, exists, func, insert, literal, select, update
 
 from include.carm.errors import DataError
+from include.database import in_slices
 from include.operations_notice_tables import NOTICE_INTENTS
 from include.operations_plan_tables import ACCOUNT_CHANGES, REINSTATEMENTS
 
@@ -130,8 +131,8 @@ def owe_reinstatements(connection: Connection, rows: Sequence[Mapping[str, Any]]
                 "run_id": row["run_id"],
             }
         )
-    for start in range(0, len(intents), _ROWS_AT_ONCE):
-        connection.execute(insert(NOTICE_INTENTS), intents[start : start + _ROWS_AT_ONCE])
+    for batch in in_slices(intents, _ROWS_AT_ONCE):
+        connection.execute(insert(NOTICE_INTENTS), list(batch))
 
 
 def call_off_coming(connection: Connection, plan_hash: str) -> None:
@@ -159,8 +160,8 @@ def settle(connection: Connection, told: Iterable[Told], unreachable: Mapping[To
 
 def _settle(connection: Connection, statement: Any, notices: Iterable[Told]) -> None:
     rows = [{"its_kind": kind, "its_about": about, "its_version": version} for kind, about, version in sorted(notices)]
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        connection.execute(statement, rows[start : start + _ROWS_AT_ONCE])
+    for batch in in_slices(rows, _ROWS_AT_ONCE):
+        connection.execute(statement, list(batch))
 
 
 def owed_events(connection: Connection, period: str, which: Any = None) -> list[dict[str, Any]]:

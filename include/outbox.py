@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
+from include.database import in_slices
 from include.documents import read_member
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 
@@ -31,7 +32,7 @@ STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppress
 LIST_KINDS = ("webinar", "quarterly")
 """What goes to the distribution list; everything else is about an account, and no unsubscribing stops it."""
 
-_ROWS_AT_ONCE = 5_000
+_ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _plan_sealed(connection: Connection, batch: Sequence[Mapping[str, Any]], run
     """A live run sends what a shadow run had sealed, and says what it says now."""
     keys = [row["message_key"] for row in batch]
     sealed = set()
-    for some in _slices(keys):
+    for some in in_slices(keys, _KEYS_A_QUERY):
         query = select(OUTBOX.c.message_key).where(OUTBOX.c.message_key.in_(some), OUTBOX.c.state == "sealed")
         sealed |= set(connection.execute(query).scalars())
     if not sealed:
@@ -187,7 +188,7 @@ def _suppress(connection: Connection, batch: Sequence[Mapping[str, Any]]) -> int
     suppressed = 0
     if connection.execute(select(SUPPRESSIONS.c.scope).limit(1)).first() is None:
         return suppressed
-    for some in _slices([row["message_key"] for row in batch]):
+    for some in in_slices([row["message_key"] for row in batch], _KEYS_A_QUERY):
         which = OUTBOX.c.message_key.in_(some), OUTBOX.c.state == "planned", is_suppressed()
         suppressed += connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount
     return suppressed
@@ -198,11 +199,6 @@ def is_suppressed() -> Any:
     suppression = SUPPRESSIONS.c
     applies = or_(suppression.scope == "all", OUTBOX.c.kind.in_(LIST_KINDS))
     return exists().where(suppression.recipient_key == OUTBOX.c.recipient_key, applies)
-
-
-def _slices(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
 
 
 # Reading

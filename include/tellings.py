@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Integer, except_, func, intersect, null, or_, select, union_all, update
 
+from include.database import in_slices
 from include.notice_intents import Told
 from include.operations_notice_tables import DIGEST_TELLINGS, NOTICE_INTENTS, OUTBOX, SUPPRESSIONS
 from include.person_records import BEFORE_ANY_MONTH
@@ -31,7 +32,7 @@ TOLD = pa.schema(
 
 TOLD_ELSEWHERE = pa.schema([("kind", pa.string()), ("about", pa.string()), ("version", pa.int64())])
 
-_ROWS_AT_ONCE = 5_000
+_ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
 _ONCE_KINDS = ("mfa", "reinstatement")
 
 
@@ -93,8 +94,8 @@ def record_digests(connection: Connection, tells: Mapping[str, Iterable[Told]]) 
     """Record what each digest, by its message key, tells; what is on record of a digest stays as it is."""
     known = set()
     keys = sorted(tells)
-    for start in range(0, len(keys), 500):
-        some = DIGEST_TELLINGS.c.message_key.in_(keys[start : start + 500])
+    for keys_of_query in in_slices(keys, _KEYS_A_QUERY):
+        some = DIGEST_TELLINGS.c.message_key.in_(keys_of_query)
         known |= set(connection.execute(select(DIGEST_TELLINGS.c.message_key).where(some).distinct()).scalars())
     rows = [
         {"message_key": key, "kind": kind, "about": about, "version": version}
@@ -102,8 +103,8 @@ def record_digests(connection: Connection, tells: Mapping[str, Iterable[Told]]) 
         if key not in known
         for kind, about, version in sorted(tells[key])
     ]
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        connection.execute(DIGEST_TELLINGS.insert(), rows[start : start + _ROWS_AT_ONCE])
+    for batch in in_slices(rows, _ROWS_AT_ONCE):
+        connection.execute(DIGEST_TELLINGS.insert(), list(batch))
 
 
 def read_suppressed(connection: Connection) -> frozenset[str]:

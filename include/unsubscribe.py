@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,12 @@ from sqlalchemy import and_, delete, exists, func, insert, select, update
 
 from include.carm.errors import Refused, UsageError
 from include.carm.plain_text import require_plain_line
+from include.database import in_slices
 from include.operations_notice_tables import OUTBOX, SUBSCRIPTION_EVENTS, SUPPRESSIONS
+from include.outbox import LIST_KINDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-LIST_KINDS = ("webinar", "quarterly")
-"""The messages that go to the distribution list, and that unsubscribing stops. All others are about an account."""
 
 LIST_LANGUAGES = ("en", "fr", "both")
 LONGEST_CONSENT = 500
@@ -167,7 +166,7 @@ def lift_older(connection: Connection, subscribed: Mapping[str, date]) -> int:
     """
     lock_list(connection)
     suppression, lifted = SUPPRESSIONS.c, 0
-    for keys in _batches(sorted(subscribed)):
+    for keys in in_slices(sorted(subscribed), KEYS_A_QUERY):
         rows = connection.execute(
             select(suppression.recipient_key, suppression.since).where(
                 suppression.scope == "list", suppression.recipient_key.in_(keys)
@@ -230,7 +229,7 @@ def suppressed(connection: Connection, recipient_keys: Collection[str], scope: s
         raise ValueError(f"a suppression is of the list or of all messages, not of {scope!r}")
     suppression = SUPPRESSIONS.c
     found: set[str] = set()
-    for keys in _batches(sorted(set(recipient_keys))):
+    for keys in in_slices(sorted(set(recipient_keys)), KEYS_A_QUERY):
         query = select(suppression.recipient_key).where(suppression.recipient_key.in_(keys))
         if scope == "all":
             query = query.where(suppression.scope == "all")
@@ -298,17 +297,12 @@ def _row_of(recipient_key: str, scope: str) -> Any:
 def _stop(connection: Connection, recipient_keys: Sequence[str], kinds: Sequence[str] = ()) -> int:
     """Let no message (of these kinds, else of any) that is planned for the recipients be sent; returns how many."""
     stopped = 0
-    for keys in _batches(recipient_keys):
+    for keys in in_slices(recipient_keys, KEYS_A_QUERY):
         planned = [OUTBOX.c.state == "planned", OUTBOX.c.recipient_key.in_(keys)]
         if kinds:
             planned.append(OUTBOX.c.kind.in_(kinds))
         stopped += connection.execute(update(OUTBOX).where(*planned).values(state="suppressed")).rowcount
     return stopped
-
-
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    # A database takes only so many values in one question.
-    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def _require_consent(consent: str) -> str:

@@ -6,13 +6,14 @@ run is *sealed* and tells nothing, and one that *failed* or was *suppressed* rea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select
 
 from include.carm.errors import Unavailable
+from include.database import in_slices
 from include.operations_notice_tables import OUTBOX, WEBINAR_TELLINGS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 KIND = "webinar"
 _NOT_TOLD = ("failed", "suppressed")
-_AT_ONCE = 500
+_ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_tellings(connection: Connection, webinar_ids: Collection[str], period: 
         .where(message.state != "sealed")
     )
     found: dict[str, dict[str, Known]] = {}
-    for some in _slices(sorted(webinar_ids)):
+    for some in in_slices(sorted(webinar_ids), _KEYS_A_QUERY):
         for person, webinar_id, revision, state, month in connection.execute(query.where(telling.webinar_id.in_(some))):
             of_person = found.setdefault(person, {})
             before = of_person.get(webinar_id, Known(None, revision, False))
@@ -77,7 +78,7 @@ def record_tellings(connection: Connection, told: Mapping[str, Sequence[tuple[st
     In the transaction that puts the messages into the outbox, and before it does. Raises ``Unavailable`` where one of
     them was put there meanwhile: it says what was current then.
     """
-    for some in _slices(sorted(told)):
+    for some in in_slices(sorted(told), _KEYS_A_QUERY):
         query = select(func.count()).where(OUTBOX.c.message_key.in_(some), OUTBOX.c.state != "sealed")
         if connection.execute(query).scalar():
             raise Unavailable("another run wrote webinar notices of this month meanwhile: clear this task")
@@ -86,15 +87,5 @@ def record_tellings(connection: Connection, told: Mapping[str, Sequence[tuple[st
         for key in sorted(told)
         for webinar_id, revision, method in told[key]
     ]
-    for batch in _batches(rows):
-        connection.execute(insert(WEBINAR_TELLINGS), batch)
-
-
-def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]
-
-
-def _batches(rows: Sequence[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    for start in range(0, len(rows), 5_000):
-        yield list(rows[start : start + 5_000])
+    for batch in in_slices(rows, _ROWS_AT_ONCE):
+        connection.execute(insert(WEBINAR_TELLINGS), list(batch))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from include.account_notices import quarter_of
 from include.carm.errors import DataError
 from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
+from include.carm.quarter import Quarter
 from include.database import write_transaction
 from include.notice_intents import call_off_coming, owe, owe_reinstatements, owe_statements
 from include.notices import publish_notices
@@ -300,7 +300,7 @@ def test_the_policy_can_leave_the_reminder_to_others(tmp_path: Path) -> None:
     [("2021-01", "2021-Q1"), ("2021-03", "2021-Q1"), ("2021-04", "2021-Q2"), ("2021-12", "2021-Q4")],
 )
 def test_a_quarter_has_three_statement_months(period: str, quarter: str) -> None:
-    assert quarter_of(Period.parse(period)) == quarter
+    assert str(Quarter.of(Period.parse(period))) == quarter
 
 
 def test_an_account_is_reminded_once_a_quarter(tmp_path: Path) -> None:
