@@ -45,7 +45,7 @@ JUDGED = {
     # The same address stands there twice, once with a subject; the words before it say what for.
     *(
         ("identical-links-same-purpose", view, f"{name}-{language}")
-        for name in ("webinar", "mail")
+        for name in ("webinar", "webinar-added", "mail")
         for view in ("desktop", "telephone", "dark")
         for language in ("en", "fr")
     ),

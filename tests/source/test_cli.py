@@ -27,6 +27,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs ``carm`` with the data folder ``tmp_path/data``."""
     monkeypatch.setenv("CARM_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("CARM_SOURCE_URL", raising=False)
+    monkeypatch.setenv("CARM_RECIPIENT_HASH_KEY", "a key for tests only, long enough")
     return lambda *arguments: CliRunner().invoke(carm, [str(argument) for argument in arguments], prog_name="carm")
 
 
@@ -176,6 +177,9 @@ def test_an_error_of_several_lines_is_one_line_of_json(run: Any, tmp_path: Path)
     assert json.loads(line)["exit_code"] == 1
 
 
+REPORTS = "reports.mbox"
+"""In the place of a mailbox with a report."""
+
 READING = [
     ["status"],
     ["explain", "000000018RM0001"],
@@ -192,11 +196,28 @@ READING = [
     ["known", "then", "2021-12"],
     ["known", "now", "2021-12"],
     ["lock", "2021-12", "--reason", "x"],
+    ["outbox", "list"],
+    ["outbox", "show", "abcd"],
+    ["outbox", "resend", "abcd", "--reason", "x"],
+    ["outbox", "sent", "abcd", "--reason", "x"],
+    ["notices", "preview", "--period", "2021-12"],
+    ["list", "show"],
+    ["list", "subscribe", "a@example.com", "--language", "en", "--consent", "x"],
+    ["list", "unsubscribe", "a@example.com"],
+    ["list", "suppress", "a@example.com"],
+    ["list", "lift", "a@example.com"],
+    ["bounces", REPORTS],
+    ["quarterly", "2021-Q4", "--output", "newsletter"],
 ]
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_slip_in_the_data_folder_makes_no_folder(run: Any, tmp_path: Path, arguments: list[str]) -> None:
+def test_a_slip_in_the_data_folder_makes_no_folder(
+    run: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, arguments: list[str]
+) -> None:
+    mailbox = tmp_path_factory.mktemp("mail") / REPORTS
+    mailbox.write_text("From mailer Thu Dec 30 00:00:00 2021\nSubject: Undelivered\n\nx\n", encoding="ascii")
+    arguments = [str(mailbox) if argument == REPORTS else argument for argument in arguments]
     for folder in (tmp_path / "slip", tmp_path / "a file"):
         (tmp_path / "a file").touch()
         result: Result = run(*arguments, "--data", folder)
