@@ -12,15 +12,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default as default_policy
 from pathlib import Path
 
 import psutil
 import pytest
+from icalendar import Calendar
+from sqlalchemy import insert, select
 
-from include.database import connect_engine
+from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
 from include.local_airflow.mailbox import count_mails, mailbox_of
+from include.source_schema import TABLES
+from include.webinar_calendar import session_token
 from tests.pipeline import hashes
 
 PROJECT = Path(__file__).parents[2]
@@ -121,6 +129,56 @@ def test_a_second_run_of_the_last_complete_month_changes_nothing(data):
     assert hashes(data / "lake") | hashes(data / "documents") == before
     assert "Mail: nothing to send" in lines
     assert count_mails(data) == mails
+
+
+def each_mail(data: Path) -> dict[str, EmailMessage]:
+    """The mails of the local mailbox by the names of their files."""
+    files = sorted((mailbox_of(data) / "new").iterdir())
+    return {file.name: message_from_bytes(file.read_bytes(), policy=default_policy) for file in files}
+
+
+def entries(mail: EmailMessage) -> dict[str, tuple[int, str]]:
+    """The entries of its calendar parts: the UID of each, with its sequence and its method."""
+    found = {}
+    for part in mail.walk():
+        if part.get_content_type() == "text/calendar":
+            calendar = Calendar.from_ical(part.get_content())
+            for event in calendar.walk("VEVENT"):
+                found[str(event["UID"])] = (int(event["SEQUENCE"]), str(calendar["METHOD"]))
+    return found
+
+
+def revise(data: Path, uid: str, **change: object) -> None:
+    """A further revision of the session with the entry ``uid``, in the source."""
+    with write_transaction(connect_engine(f"sqlite:///{data / 'source.db'}")) as connection:
+        rows = connection.execute(select(TABLES["webinars"]).order_by("revision")).mappings().all()
+        *_, last = [row for row in rows if uid.startswith(f"{session_token(row['webinar_id'])}@")]
+        connection.execute(insert(TABLES["webinars"]), {**last, "revision": last["revision"] + 1, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "method"),
+    [({"duration_minutes": 75}, "PUBLISH"), ({"status": "cancelled"}, "CANCEL")],
+    ids=["a changed session", "a cancelled session"],
+)
+def test_who_knows_of_a_session_is_told_once_what_became_of_it(data, change, method):
+    before = each_mail(data)
+    known = [entries(mail) for mail in before.values()]
+    # The one that most have been told of; who asked for the other language alone knows nothing of it.
+    (uid, _), *_ = Counter(uid for found in known for uid in found).most_common(1)
+    sequence = max(found[uid][0] for found in known if uid in found)
+    told = {mail["To"] for mail, found in zip(before.values(), known, strict=True) if uid in found}
+    revise(data, uid, **change)
+
+    code, lines = run(data, "run")
+    assert code == 0, "\n".join(lines)
+    new = {name: mail for name, mail in each_mail(data).items() if name not in before}
+    assert [entries(mail) for mail in new.values()] == [{uid: (sequence + 1, method)}] * len(told)
+    assert sorted(mail["To"] for mail in new.values()) == sorted(told)
+    assert len(told) > 10
+
+    assert run(data, "run")[1][-1] == "RESULT: unchanged"
+    assert count_mails(data) == len(before) + len(new)
 
 
 def test_a_run_that_is_stopped_by_hand_stops_everything_it_started(data):
