@@ -28,13 +28,14 @@ from include.carm.calendar import Calendar
 from include.carm.contacts import Contacts
 from include.carm.mail_settings import Delivery, MailSettings
 from include.carm.policy import Policy
+from include.carm.recipients import message_key, recipient_key
 from include.database import connect_engine
 from include.deliver import Who, deliver
 from include.mail import Sender, compose_mail
 from include.mail_server import MailServer, ServerSettings
 from include.notice_intents import about_statement
 from include.notice_page import Message, NoticePages, StatementNotice
-from include.notices import message_key, publish_messages, recipient_key
+from include.notices import publish_messages
 from include.operations import migrate
 from include.operations_notice_tables import OUTBOX
 from include.outbox import read_parts

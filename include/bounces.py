@@ -29,6 +29,7 @@ from sqlalchemy import select
 
 from include.carm.counts import tell_count
 from include.carm.errors import Unavailable, UsageError
+from include.carm.recipients import recipient_key
 from include.database import in_slices, write_transaction
 from include.operations_notice_tables import OUTBOX
 from include.unsubscribe import KEYS_A_QUERY, canonical_address, require_true_key, suppress
@@ -279,8 +280,6 @@ def _match(
     connection: Connection, reports: Sequence[Report], hash_key: bytes, *, by_address: bool
 ) -> tuple[Counter[str], set[str]]:
     """How many of the reports about dead addresses are of what we sent, and the recipients who have them."""
-    from include.notices import recipient_key
-
     keys_of = {
         address: recipient_key(address, hash_key)
         for report in reports

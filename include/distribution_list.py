@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from include.addresses import subscriber_entries
 from include.audit import append_link
 from include.carm.counts import tell_count
+from include.carm.recipients import recipient_key
 from include.database import write_transaction
 from include.operations_notice_tables import SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.unsubscribe import (
@@ -71,8 +72,6 @@ def list_relations(ws: Workspace, hash_key: bytes) -> dict[str, pa.Table]:
 
     They hold addresses and stay in memory. Raises ``DataError`` when a column of the source is missing.
     """
-    from include.notices import recipient_key
-
     entries = subscriber_entries(ws)
     addresses = [text if text is None else canonical_address(text) for text in entries["email"].to_pylist()]
     keys = [address if address is None else recipient_key(address, hash_key) for address in addresses]
@@ -185,8 +184,6 @@ def tell_stopped(stopped: int) -> list[str]:
 
 
 def _recipient(address: str, hash_key: bytes) -> str:
-    from include.notices import recipient_key
-
     return recipient_key(require_address(address), hash_key)
 
 

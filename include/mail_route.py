@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from include.carm.contacts import Contacts
 from include.carm.errors import UsageError
 from include.carm.mail_settings import Delivery, MailSettings
+from include.carm.recipients import checked_key
 from include.mail import Sender
 from include.mail_server import ServerSettings
-from include.notices import checked_key
 from include.unsubscribe import make_token
 
 if TYPE_CHECKING:

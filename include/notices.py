@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import hmac
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -33,9 +31,10 @@ from include import digests, engine
 from include.account_notices import AccountNotices, find_occasions, find_recipients
 from include.apply import applied_changes
 from include.carm.contacts import Contacts
-from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.errors import DataError, Unavailable
 from include.carm.notice_policy import ACCOUNT_KINDS, NoticePolicy
 from include.carm.period import Period
+from include.carm.recipients import address_problem, checked_key, message_key, recipient_key
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
 from include.letters import PACK_NAME, LetterPress, write_letters
@@ -91,44 +90,6 @@ ACCOUNT_CHANGES = pa.schema(
 """The changes that a live run applied, as :func:`include.apply.applied_changes` gives them."""
 
 MESSAGES_PER_PACK = 5_000
-LEAST_KEY_BYTES = 16
-# One @ between two parts without spaces, control characters or what would start another address in a header.
-_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{1,64}@[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{3,253}")
-_LONGEST_ADDRESS = 254
-
-
-def address_problem(address: str | None) -> str | None:
-    """Why nothing can be sent to ``address``: ``no_address``, ``unusable_address``, or None where it can.
-
-    An address of other letters than ASCII is unusable: not every server on the way carries it (RFC 6531), and a letter
-    of another alphabet that looks the same makes it somebody else's. A domain may be written in its ASCII form (xn--…).
-    """
-    if address is None or not address.strip():
-        return "no_address"
-    host = address.rpartition("@")[2]
-    usable = (
-        address.isascii()
-        and _ADDRESS.fullmatch(address)
-        and len(address) <= _LONGEST_ADDRESS
-        and "." in host
-        and not host.startswith((".", "-"))
-        and not host.endswith((".", "-"))
-        and ".." not in address
-    )
-    return None if usable else "unusable_address"
-
-
-def recipient_key(address: str, hash_key: bytes) -> str:
-    """HMAC-SHA256 of an address in lower case, as 64 hex digits: the same person, not readable without the key."""
-    return hmac.digest(hash_key, address.lower().encode(), "sha256").hex()
-
-
-def message_key(kind: str, recipient: str, subject_of_notice: str, version: int) -> str:
-    """The business key of a message, 32 hex digits: never the same for two messages, always the same for one.
-
-    ``subject_of_notice`` is what the notice is about (an account and its statement, its closure, a month of webinars).
-    """
-    return hashlib.sha256(f"{kind}|{recipient}|{subject_of_notice}|{version}".encode()).hexdigest()[:32]
 
 
 def publish_notices(
@@ -235,17 +196,6 @@ def count_true_notices(ws: Workspace, area: str, up_to: Period | None = None) ->
 
 
 _PUT_BACK = "restore the documents from a backup, or run the month again if it is not issued"
-
-
-def checked_key(hash_key: bytes | str) -> bytes:
-    """The key that hashes recipients; raises ``UsageError`` for one that is too short."""
-    key = hash_key.encode() if isinstance(hash_key, str) else hash_key
-    if len(key) < LEAST_KEY_BYTES:
-        raise UsageError(
-            f"the key that hashes recipients has {len(key)} bytes: give one of at least {LEAST_KEY_BYTES}, "
-            "made by chance and kept for ever"
-        )
-    return key
 
 
 def _rows(table: pa.Table) -> Iterator[Row]:

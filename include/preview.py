@@ -10,13 +10,13 @@ from sqlalchemy import func, select
 
 from include.airflow_settings import AirflowSettings
 from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.recipients import address_problem
 from include.deliver import Clock
 from include.documents import write_file
 from include.local_airflow.mailbox import serve_mailbox
 from include.mail import compose_mail
 from include.mail_route import MailRoute
 from include.mail_server import MailError, MailServer, NotConnected
-from include.notices import address_problem
 from include.operations_notice_tables import OUTBOX
 from include.outbox import read_parts
 

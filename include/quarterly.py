@@ -22,12 +22,13 @@ from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable
 from include.carm.mail_settings import MailSettings
 from include.carm.quarter import Quarter
+from include.carm.recipients import checked_key
 from include.distribution_list import lift_returned, list_relations
 from include.mail import UNSUBSCRIBE_MARK
 from include.month import resolve_effects
 from include.newsletter_text import TEXT_FOLDER, TEXT_LANGUAGES, read_newsletter_text
 from include.notice_page import Message, NoticePages, QuarterlyNotice, Session
-from include.notices import Row, checked_key, publish_messages, sort_out
+from include.notices import Row, publish_messages, sort_out
 from include.quarterly_figures import read_figures
 from include.webinar_notices import read_offered
 

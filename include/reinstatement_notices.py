@@ -18,9 +18,10 @@ from include.account_notices import OCCASIONS, AccountNotices, find_recipients
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
+from include.carm.recipients import checked_key
 from include.notice_intents import owed_events
 from include.notice_page import Message, NoticePages
-from include.notices import checked_key, publish_messages, sort_out
+from include.notices import publish_messages, sort_out
 from include.operations_notice_tables import NOTICE_INTENTS, OUTBOX
 from include.person_records import BEFORE_ANY_MONTH
 

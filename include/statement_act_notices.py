@@ -12,9 +12,10 @@ from include.addresses import account_addresses, delegate_addresses
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import ACCOUNT_ITSELF, NoticePolicy
 from include.carm.period import Period
+from include.carm.recipients import checked_key
 from include.notice_intents import about_act
 from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
-from include.notices import checked_key, publish_messages, sort_out
+from include.notices import publish_messages, sort_out
 from include.register import accounts_on_record
 from include.statement_acts import find_acts
 from include.statement_versions import read_version, versions_of

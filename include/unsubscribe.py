@@ -19,6 +19,7 @@ from sqlalchemy import and_, delete, exists, func, insert, select, update
 
 from include.carm.errors import Refused, UsageError
 from include.carm.plain_text import require_plain_line
+from include.carm.recipients import address_problem, recipient_key
 from include.database import in_slices
 from include.operations_notice_tables import OUTBOX, SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.outbox import LIST_KINDS
@@ -130,8 +131,6 @@ def subscribe(
     ``{"recipient_key", "is_new", "is_on", "not_written_to"}``; the last is the reason why the address takes no message
     at all, else None.
     """
-    from include.notices import recipient_key
-
     said = {
         "recipient_key": recipient_key(require_address(address), hash_key),
         "address": require_address(address),
@@ -247,8 +246,6 @@ def canonical_address(text: str) -> str:
 
 def require_address(address: str) -> str:
     """An address in lower case without the space around it; raises ``UsageError``, which does not repeat it."""
-    from include.notices import address_problem
-
     canonical = canonical_address(address)
     if address_problem(canonical):
         raise UsageError("mail cannot use this address: write it as name@example.org, without a name or brackets")
@@ -261,8 +258,6 @@ def require_true_key(connection: Connection, hash_key: bytes) -> None:
     With another one every word of a person would be written down for somebody who does not exist. Raises
     ``UsageError``.
     """
-    from include.notices import recipient_key
-
     for table in (OUTBOX, SUBSCRIPTION_EVENTS):
         query = select(table.c.address, table.c.recipient_key).where(table.c.address.is_not(None)).limit(1)
         for row in connection.execute(query):

@@ -23,6 +23,7 @@ from include import engine
 from include.carm.contacts import Contacts
 from include.carm.mail_settings import MailSettings
 from include.carm.period import Period
+from include.carm.recipients import checked_key, message_key
 from include.distribution_list import lift_returned, list_relations
 from include.feeds import WEBINARS
 from include.mail import UNSUBSCRIBE_MARK
@@ -39,7 +40,7 @@ from include.notice_page import (
     one_line,
     safe_link,
 )
-from include.notices import WEBINAR_KINDS, checked_key, message_key, publish_messages, sort_out
+from include.notices import WEBINAR_KINDS, publish_messages, sort_out
 from include.source_rows import read_texts, source_snapshot
 from include.webinar_calendar import CANCEL, PUBLISH, CalendarIdentity, EntryTexts, session_token, write_entry
 from include.webinar_tellings import KIND, Known, messages_of_month, read_tellings, record_tellings

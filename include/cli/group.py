@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from include.carm.errors import CarmError, UsageError
+from include.carm.recipients import checked_key
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""
@@ -142,8 +143,6 @@ HASH_KEY_VARIABLE = "CARM_RECIPIENT_HASH_KEY"
 
 def require_hash_key() -> bytes:
     """The key that hashes recipients, from the environment; raises ``UsageError`` where it is missing or too short."""
-    from include.notices import checked_key
-
     key = os.environ.get(HASH_KEY_VARIABLE)
     if not key:
         raise UsageError(

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import inspect, text
 
+from include.carm.recipients import recipient_key
 from include.load import load_folder
-from include.notices import recipient_key
 from include.webinar_notices import publish_webinar_notices
 from include.workspace import Workspace
 from tests.fixtures.hand_written.cases import PERIOD

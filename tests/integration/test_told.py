@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 
 from include.carm.errors import DataError
 from include.carm.period import Period
+from include.carm.recipients import recipient_key
 from include.database import write_transaction
 from include.explain import explain, explain_lines
 from include.load import load_folder
 from include.month import summary_lines
-from include.notices import recipient_key
 from include.operations_notice_tables import NOTICE_INTENTS, OUTBOX
 from include.reinstate import reinstate_account
 from include.reinstatement_notices import publish_reinstatement_notice

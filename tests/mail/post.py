@@ -23,12 +23,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import select
 
 from include.carm.mail_settings import Delivery, Letterhead
+from include.carm.recipients import message_key, recipient_key
 from include.database import write_transaction
 from include.deliver import Who, deliver
 from include.documents import write_pack
 from include.mail import Sender
 from include.mail_server import MailServer, ServerSettings
-from include.notices import message_key, recipient_key
 from include.operations import migrate
 from include.operations_notice_tables import OUTBOX
 from include.outbox import Parts, keep_pack, plan_messages

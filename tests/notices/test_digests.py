@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import select
 
 from include.carm.notice_policy import NoticePolicy
+from include.carm.recipients import message_key, recipient_key
 from include.database import write_transaction
 from include.digests import language_of
 from include.notice_intents import owe_statements
-from include.notices import ACCOUNT_CHANGES, message_key, publish_notices, recipient_key
+from include.notices import ACCOUNT_CHANGES, publish_notices
 from include.operations_notice_tables import DIGEST_TELLINGS, NOTICE_INTENTS, OUTBOX
 from tests.notices.months import HASH_KEY, Month, account, decision, delegation, statement
 from tests.notices.samples import figures

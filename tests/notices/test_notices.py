@@ -20,11 +20,12 @@ from include.addresses import subscriber_entries
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.money import format_money
 from include.carm.period import Period
+from include.carm.recipients import address_problem, message_key
 from include.database import write_transaction
 from include.datasets import SCHEMAS
 from include.distribution_list import EVENTS, LIST_ENTRIES, STANDING
 from include.documents import read_document
-from include.notices import ACCOUNT_CHANGES, address_problem, message_key, publish_notices
+from include.notices import ACCOUNT_CHANGES, publish_notices
 from include.operations_plan_tables import ACCOUNT_CHANGES as JOURNAL
 from include.webinar_notices import calendar_month, publish_webinar_notices
 from tests.notices.months import HASH_KEY, Month, account, decision, statement, subscriber, webinar

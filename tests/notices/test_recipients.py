@@ -16,9 +16,10 @@ from include.addresses import delegate_addresses
 from include.carm.errors import UsageError
 from include.carm.notice_policy import ACCOUNT_KINDS, DELEGATE_ROLES, ROLES, NoticePolicy
 from include.carm.period import Period
+from include.carm.recipients import recipient_key
 from include.carm.settings_file import CONFIG_FOLDER
 from include.database import write_transaction
-from include.notices import find_unreached, publish_notices, recipient_key
+from include.notices import find_unreached, publish_notices
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 from tests.notices.months import HASH_KEY, Month, account, decision, delegation, statement
 

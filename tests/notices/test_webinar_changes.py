@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
 from include.carm.errors import Unavailable
+from include.carm.recipients import recipient_key
 from include.database import write_transaction
 from include.lake import sha256_of
-from include.notices import count_true_notices, recipient_key
+from include.notices import count_true_notices
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS, WEBINAR_TELLINGS
 from include.outbox import folder_of, read_parts
 from include.webinar_notices import publish_webinar_notices

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Engine
 
-from include.notices import message_key, recipient_key
+from include.carm.recipients import message_key, recipient_key
 from include.operations_notice_tables import OUTBOX, SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.operations_tables import METADATA
 

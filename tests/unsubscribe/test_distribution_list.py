@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from include import engine
 from include.carm.errors import UsageError
+from include.carm.recipients import recipient_key
 from include.database import write_transaction
 from include.distribution_list import (
     EVENTS,
@@ -25,7 +26,6 @@ from include.distribution_list import (
     enter_withdrawal,
     list_relations,
 )
-from include.notices import recipient_key
 from include.operations_notice_tables import SUBSCRIPTION_EVENTS, SUPPRESSIONS
 from include.unsubscribe import suppressed, unsubscribe
 from include.webinar_notices import publish_webinar_notices

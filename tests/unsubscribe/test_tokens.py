@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from include.carm.errors import UsageError
-from include.notices import recipient_key
+from include.carm.recipients import recipient_key
 from include.unsubscribe import make_token, read_token
 from tests.unsubscribe.outbox import ADDRESS, HASH_KEY, READER
 
