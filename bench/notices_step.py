@@ -89,7 +89,7 @@ def send(world: World, clock: Clock) -> Answer:
     rules = MailSettings.load().delivery
     unhindered = Delivery(**{**vars(rules), "messages_a_second": 1e9, "messages_a_run": count})
     with _taking() as port, clock:
-        server = MailServer(ServerSettings("127.0.0.1", port, "none", None, None, 30, SENDER_ADDRESS))
+        server = MailServer(ServerSettings("127.0.0.1", port, "none", None, None, 30, 30, SENDER_ADDRESS))
         found = deliver(ws, server, _sender(), unhindered, who=Who("bench", lambda _: False), clock=_StandingClock())
     return {"mails": found["sent"]}
 

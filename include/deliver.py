@@ -28,7 +28,7 @@ from include.database import plain_errors, write_transaction
 from include.mail import Sender, compose_mail
 from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unanswered, unreachable
 from include.operations_notice_tables import OUTBOX
-from include.outbox import find_message, is_suppressed, read_parts
+from include.outbox import find_message, is_suppressed, list_messages, read_parts
 from include.person_records import require_person, require_reason
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def deliver(
     """
     counts = Counter(unknown=_settle_abandoned(ws, who, clock), suppressed=_suppress(ws))
     with _Book(ws.operations) as book:
-        run = _Run(ws, book, server, sender, rules, who, clock, counts)
+        run = _Run(ws, book, server, sender, rules, who, clock, counts, began=clock.instant())
         with server:
             try:
                 run.send_all()
@@ -166,6 +166,14 @@ class _Book:
                 yield self._connection
 
     @property
+    def outlives_us_alone(self) -> bool:
+        """Whether what is not awaited is lost only where this machine ends too, which ``Who.boot`` tells.
+
+        PostgreSQL is a machine, or a process, of its own: it may end and forget while the sender goes on.
+        """
+        return self._engine.dialect.name == "sqlite"
+
+    @property
     def _driver(self) -> sqlite3.Connection:
         driver = self._connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
@@ -184,10 +192,12 @@ class _Run:
     who: Who
     clock: Clock
     counts: Counter[str]
+    began: datetime
     unread: set[str] = field(default_factory=set)
     first_problem: str = ""
     failed_connections: int = 0
     refusals: int = 0
+    times_put_off: int = 0
 
     def send_all(self) -> None:
         """Send what is due until nothing is, or the run's measure is full."""
@@ -237,18 +247,22 @@ class _Run:
             return
         try:
             self.server.address(message["address"])
-            self._begin(message, mail)
+            if not self._begin(message, mail):
+                log.warning("message %s was taken over by another sender: left to it", message["message_key"][:12])
+                self.server.give_up()
+                return
             code = self.server.hand_over(mail)
         except PutOff as error:
-            self._put_off(message, error.code)
+            self._put_off(message, error)
         except Rejected as error:
             self._fail(message, error.code)
         except Unanswered:
             self._record(message, "unknown", None, attempts=message["attempts"] + 1)
             log.warning("message %s was handed over and no answer came: unknown", message["message_key"][:12])
+            self._count_failed_connection("the mail server takes mails and does not answer")
         else:
             self._record(message, "sent", code, attempts=message["attempts"] + 1)
-            self.refusals = self.failed_connections = 0
+            self.refusals = self.failed_connections = self.times_put_off = 0
             if self.counts["sent"] % _TELL_EVERY == 0:
                 log.info("%s messages sent", f"{self.counts['sent']:,}")
 
@@ -265,33 +279,40 @@ class _Run:
 
     # What became of a message
 
-    def _begin(self, message: Mapping[str, Any], mail: bytes) -> None:
-        """Note that the server is about to be given the message."""
+    def _begin(self, message: Mapping[str, Any], mail: bytes) -> bool:
+        """Note that the server is about to be given the message; False where another sender has it by now."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
-        self._write(message, values)
+        return self._write(message, values, ("sending",), is_awaited=not self.book.outlives_us_alone)
 
-    def _put_off(self, message: Mapping[str, Any], code: int | None) -> None:
+    def _put_off(self, message: Mapping[str, Any], refusal: PutOff) -> None:
         attempts = message["attempts"] + 1
-        if code is None:
-            self.failed_connections += 1
         if attempts >= self.rules.attempts:
-            self._record(message, "failed", code, attempts=attempts)
+            self._record(message, "failed", refusal.code, attempts=attempts)
         else:
             wait = timedelta(minutes=self.rules.first_retry_minutes) * 2 ** (attempts - 1)
             again = _written(self.clock.instant() + min(wait, _LONGEST_WAIT))
-            self._record(message, "planned", code, counted="put_off", attempts=attempts, next_attempt_at=again)
+            self._record(message, "planned", refusal.code, counted="put_off", attempts=attempts, next_attempt_at=again)
+        if refusal.is_of_server:
+            self._count_failed_connection("the mail server breaks the connection off")
+        self.times_put_off += 1
+        if self.times_put_off >= self.rules.refusals_in_a_row:
+            busy = NotConnected(f"the mail server puts all messages off (the last code is {refusal.code})")
+            raise unreachable(busy, count_waiting(self.ws))
+
+    def _count_failed_connection(self, what: str) -> None:
+        self.failed_connections += 1
         if self.failed_connections >= self.rules.failed_connections:
-            broken = NotConnected("the mail server breaks the connection off")
-            raise unreachable(broken, count_waiting(self.ws))
+            raise unreachable(NotConnected(what), count_waiting(self.ws))
 
     def _fail(self, message: Mapping[str, Any], code: int | None) -> None:
         self._record(message, "failed", code, attempts=message["attempts"] + 1)
+        self.times_put_off = 0
         self.refusals += 1
         if self.refusals >= self.rules.refusals_in_a_row:
             raise DataError(
                 f"the mail server refused {self.refusals} messages in a row for good (the last code is {code}), so the "
                 "fault is not in the recipients: ask the server's administrator, then plan them again with carm outbox "
-                "resend --all-failed"
+                f"resend --all-failed --since {_written(self.began)}"
             )
 
     def _record(
@@ -301,13 +322,19 @@ class _Run:
         self._write(message, {"state": state, "reply": reply, "changed_at": _written(self.clock.instant()), **more})
         self.counts[counted or state] += 1
 
-    def _write(self, message: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    def _write(
+        self,
+        message: Mapping[str, Any],
+        values: Mapping[str, Any],
         # One who was taken for gone may come back with the answer.
-        is_ours = OUTBOX.c.state.in_(("sending", "unknown")) & (OUTBOX.c.claimed_by == self.who.mark)
-        with self.book.transaction(is_awaited=False) as connection:
-            connection.execute(
-                update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"], is_ours).values(**values)
-            )
+        states: tuple[str, ...] = ("sending", "unknown"),
+        *,
+        is_awaited: bool = False,
+    ) -> bool:
+        is_ours = OUTBOX.c.state.in_(states) & (OUTBOX.c.claimed_by == self.who.mark)
+        change = update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"], is_ours).values(**values)
+        with self.book.transaction(is_awaited=is_awaited) as connection:
+            return connection.execute(change).rowcount == 1
 
 
 def _written(instant: datetime) -> str:
@@ -322,15 +349,25 @@ def plan_again(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dic
 
     Raises ``UsageError`` for a message in another state: what was sent is not sent again.
     """
-    return _decide(ws, key, "planned", ("failed", "unknown"), reason, recorded_by)
+    return _decide_about(ws, key, "planned", ("failed", "unknown"), reason, recorded_by)
+
+
+def plan_failed_again(
+    ws: Workspace, *, reason: str, recorded_by: str, period: str | None = None, since: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Plan all messages again that failed, of a month or since a moment; all of them or, where that fails, none."""
+    reason, recorded_by = require_reason(reason), require_person(recorded_by)
+    with _open_outbox(ws) as connection:
+        failed = list_messages(connection, "failed", period, None, None if since is None else _written(since))
+        return [_decide(connection, message, "failed", "planned", reason, recorded_by) for message in failed]
 
 
 def take_for_sent(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
     """Record of a message of unknown fate that it did arrive, as a person found out."""
-    return _decide(ws, key, "sent", ("unknown",), reason, recorded_by)
+    return _decide_about(ws, key, "sent", ("unknown",), reason, recorded_by)
 
 
-def _decide(
+def _decide_about(
     ws: Workspace, key: str, state: str, allowed: tuple[str, ...], reason: str, recorded_by: str
 ) -> dict[str, Any]:
     reason, recorded_by = require_reason(reason), require_person(recorded_by)
@@ -341,13 +378,19 @@ def _decide(
                 f"message {message['message_key'][:12]} is {message['state']}: only one that is "
                 f"{' or '.join(allowed)} can be decided about"
             )
-        values: Mapping[str, Any] = {"state": state, "next_attempt_at": None}
-        if state == "planned":
-            values = {**values, "attempts": 0}
-        connection.execute(update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"]).values(**values))
-        facts = {"was": message["state"], "is": state, "reason": reason, "recorded_by": recorded_by}
-        append_link(connection, "message", message["message_key"], facts)
-    return {"message_key": message["message_key"], "kind": message["kind"], "was": message["state"], "state": state}
+        return _decide(connection, message, message["state"], state, reason, recorded_by)
+
+
+def _decide(
+    connection: Connection, message: Mapping[str, Any], was: str, state: str, reason: str, recorded_by: str
+) -> dict[str, Any]:
+    values: Mapping[str, Any] = {"state": state, "next_attempt_at": None}
+    if state == "planned":
+        values = {**values, "attempts": 0}
+    connection.execute(update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"]).values(**values))
+    facts = {"was": was, "is": state, "reason": reason, "recorded_by": recorded_by}
+    append_link(connection, "message", message["message_key"], facts)
+    return {"message_key": message["message_key"], "kind": message["kind"], "was": was, "state": state}
 
 
 @contextmanager

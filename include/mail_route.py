@@ -52,6 +52,7 @@ class MailRoute:
             login=connection.login,
             password=connection.password,
             seconds=settings.delivery.seconds_to_wait,
+            seconds_to_accept=settings.delivery.seconds_to_accept,
             sender=sender,
         )
         link = _link_maker(settings.letterhead.unsubscribe_url, str(extra.get("recipient_hash_key") or ""))

@@ -30,7 +30,14 @@ class MailError(Exception):
 
 
 class PutOff(MailError):
-    """It was not taken now, and may be later: the server says so, or the connection broke before it was handed over."""
+    """It was not taken now, and may be later: the server says so, or the connection broke before it was handed over.
+
+    ``is_of_server`` tells that any other mail would have fared the same.
+    """
+
+    def __init__(self, code: int | None = None, *, is_of_server: bool = False) -> None:
+        super().__init__(code)
+        self.is_of_server = is_of_server or code is None
 
 
 class Rejected(MailError):
@@ -47,7 +54,10 @@ class NotConnected(Exception):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where mail is handed in. ``security`` is ``starttls``, ``tls`` or ``none``; ``seconds`` is how long to wait."""
+    """Where mail is handed in. ``security`` is ``starttls``, ``tls`` or ``none``.
+
+    ``seconds`` is how long to wait for an answer, ``seconds_to_accept`` for the one to a mail that was handed over.
+    """
 
     host: str
     port: int
@@ -55,6 +65,7 @@ class ServerSettings:
     login: str | None
     password: str | None
     seconds: float
+    seconds_to_accept: float
     sender: str
 
     def __repr__(self) -> str:
@@ -154,7 +165,7 @@ class MailServer:
                         f"the mail server refuses {self.settings.sender} as sender (code {code}): correct from_email "
                         "in the extra of the connection carm_smtp, or ask the server's administrator"
                     )
-                raise self._refusal(code)
+                raise self._refusal(code, is_of_server=True)
             code, _ = self._client.rcpt(recipient)
             if code not in _ACCEPTED:
                 raise self._refusal(code)
@@ -182,9 +193,12 @@ class MailServer:
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise PutOff from error
+        assert self._client.sock is not None
         try:
+            self._client.sock.settimeout(self.settings.seconds_to_accept)
             self._client.send(b".\r\n")
             code, _ = self._client.getreply()
+            self._client.sock.settimeout(self.settings.seconds)
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise Unanswered from error
@@ -204,22 +218,18 @@ class MailServer:
         except (smtplib.SMTPException, OSError):
             self._drop()
 
-    def _refusal(self, code: int) -> MailError:
+    def _refusal(self, code: int, *, is_of_server: bool = False) -> MailError:
         if code == 421 or not 400 <= code < 600:
             # The server is closing, or does not speak SMTP.
             self._drop()
-            return PutOff(code)
+            return PutOff(code, is_of_server=True)
         self.give_up()
-        return Rejected(code) if code >= 500 else PutOff(code)
+        return Rejected(code) if code >= 500 else PutOff(code, is_of_server=is_of_server)
 
     def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    @property
-    def is_connected(self) -> bool:
-        return self._client is not None
 
 
 def unreachable(error: NotConnected, waiting: int) -> Unavailable:

@@ -53,7 +53,8 @@ def open_month(
     """Decide whether the month may run and with which effects, and lock it for this run.
 
     Returns ``{"period", "effects", "area", "run_id"}``, which every later step takes. ``effects`` becomes ``live``
-    or ``shadow``; ``area`` is ``shadow`` for a month that was issued before, whose record is never written again.
+    or ``shadow``; ``area`` is ``shadow`` for a month that was issued and closed, whose record is never written again.
+    One that was issued by a live run which then ended early is completed by the next live run: it owes its notices.
     ``is_run_active`` tells of a run id whether that run still works: a lock of a dead run is taken over.
 
     Raises ``Refused`` when another run works on the month, or a live run would come out of order.
@@ -71,7 +72,7 @@ def open_month(
         with ws.operations.connect() as connection:
             require_unlocked(connection, period)
     lock_month(ws, period, run_id, is_run_active)
-    area = "shadow" if is_issued(ws, period) else "lake"
+    area = "shadow" if _is_on_record(ws, period, resolved) else "lake"
     month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}
     folder = ws.staging(run_id, "month")
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,14 @@ def open_month(
     if not (folder / "before.json").exists():
         (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
     return month
+
+
+def _is_on_record(ws: Workspace, period: Period, effects: str) -> bool:
+    """Whether what a run with these ``effects`` makes of the month lies beside the record."""
+    with ws.operations.connect() as connection:
+        if not statement_registry.is_issued(connection, period):
+            return False
+        return effects != "live" or statement_registry.is_closed(connection, period)
 
 
 def resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:

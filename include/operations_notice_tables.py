@@ -53,7 +53,8 @@ OUTBOX = Table(
     Column("mime_sha256", Text),  # of the message as it was handed over
     Column("run_id", Text, nullable=False),
     UniqueConstraint("kind", "recipient_key", "about", "version"),
-    Index("ix_carm_outbox_state", "state", "next_attempt_at"),
+    # In the order in which they are sent: a sender asks for the next few many times an hour.
+    Index("ix_carm_outbox_state", "state", "period", "message_key"),
     Index("ix_carm_outbox_period", "period", "kind"),
 )
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from include.workspace import Workspace
 
-STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
 LIST_KINDS = ("webinar", "quarterly")
 """What goes to the distribution list; everything else is about an account, and no unsubscribing stops it."""
 
 _ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
+_KEY_LENGTH = 32
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,9 @@ def find_message(connection: Connection, key: str) -> dict[str, Any]:
     """One message by its key or the beginning of it; raises ``UsageError`` where that is none, or not one alone."""
     if len(key) < 6 or not key.isalnum():
         raise UsageError("a message is named by its key, or by at least the first 6 of its 32 characters")
-    query = select(OUTBOX).where(OUTBOX.c.message_key.startswith(key.lower(), autoescape=True)).limit(2)
+    key_column, key = OUTBOX.c.message_key, key.lower()
+    is_it = key_column == key if len(key) == _KEY_LENGTH else key_column.startswith(key, autoescape=True)
+    query = select(OUTBOX).where(is_it).limit(2)
     found = connection.execute(query).mappings().all()
     if len(found) != 1:
         what = "no message has" if not found else "more than one message has"
@@ -239,12 +241,19 @@ def _calendars(pack: Path, key: str) -> Iterator[bytes]:
         number += 1
 
 
-def list_messages(connection: Connection, state: str, period: str | None, limit: int | None) -> list[dict[str, Any]]:
-    """The messages of a state, of a month where one is given, by month and key: what they are, and no address."""
+def list_messages(
+    connection: Connection, state: str, period: str | None, limit: int | None, since: str | None = None
+) -> list[dict[str, Any]]:
+    """The messages of a state, by month and key: what they are, and no address.
+
+    Of a month where one is given, and of those that changed since a moment, as ``changed_at`` is written.
+    """
     names = ("message_key", "kind", "about", "version", "period", "language", "attempts", "reply", "changed_at")
     query = select(*(OUTBOX.c[name] for name in names)).where(OUTBOX.c.state == state)
     if period is not None:
         query = query.where(OUTBOX.c.period == period)
+    if since is not None:
+        query = query.where(OUTBOX.c.changed_at >= since)
     query = query.order_by(OUTBOX.c.period, OUTBOX.c.message_key).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -160,6 +160,11 @@ def tell_seals(connection: Connection, period: str) -> None:
             )
 
 
+def is_closed(connection: Connection, period: Period) -> bool:
+    """Whether a run came to the end of the issued month: its notices are written, its files told by their hashes."""
+    return bool(facts_told(connection, "close", str(period)))
+
+
 def tell_notices(connection: Connection, dataset: str, period: str, sha256: str) -> None:
     """Tell the audit chain by which hash a dataset of notices of an issued month is sealed, unless it says so."""
     if not is_issued(connection, Period.parse(period)):

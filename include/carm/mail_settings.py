@@ -26,6 +26,7 @@ class Delivery:
     messages_a_second: float
     messages_a_run: int
     seconds_to_wait: float
+    seconds_to_accept: float
     attempts: int
     first_retry_minutes: float
     failed_connections: int
@@ -61,6 +62,7 @@ def _read_delivery(row: Settings) -> Delivery:
         "messages_a_second",
         "messages_a_run",
         "seconds_to_wait",
+        "seconds_to_accept",
         "attempts",
         "first_retry_minutes",
         "failed_connections",
@@ -70,6 +72,7 @@ def _read_delivery(row: Settings) -> Delivery:
         messages_a_second=row.number("messages_a_second", least=0.1),
         messages_a_run=row.count("messages_a_run", least=1),
         seconds_to_wait=row.number("seconds_to_wait", least=1),
+        seconds_to_accept=row.number("seconds_to_accept", least=1),
         attempts=row.count("attempts", least=1),
         first_retry_minutes=row.number("first_retry_minutes", least=0),
         failed_connections=row.count("failed_connections", least=1),

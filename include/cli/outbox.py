@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 _PARTS = ("text", "html", "mail")
 _STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
+
+
+class Moment(click.ParamType):
+    """A moment as the outbox writes it, in UTC."""
+
+    name = "YYYY-MM-DDTHH:MM:SSZ"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"'{value}' is not a moment: write YYYY-MM-DDTHH:MM:SSZ", param, ctx)
+        return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 @carm.group("outbox")
@@ -77,24 +91,40 @@ def show_message(ws: Workspace, as_json: bool, key: str, part: str) -> None:
 
 @outbox.command("resend")
 @click.argument("key", required=False)
-@click.option("--all-failed", is_flag=True, help="Plan all that failed, in place of one message.")
+@click.option("--all-failed", is_flag=True, help="Plan all that failed in a month or since a moment.")
+@click.option("--period", metavar="YYYY-MM", help="With --all-failed: of this statement month alone.")
+@click.option("--since", type=Moment(), help="With --all-failed: what failed at this moment or later.")
 @by_a_person
 @in_workspace
-def resend(ws: Workspace, as_json: bool, key: str | None, all_failed: bool, reason: str, person: str) -> None:
+def resend(
+    ws: Workspace,
+    as_json: bool,
+    key: str | None,
+    all_failed: bool,
+    period: str | None,
+    since: datetime | None,
+    reason: str,
+    person: str,
+) -> None:
     """Plan message KEY again: one that failed, or of which nobody knows whether it arrived.
 
     An unknown one may arrive twice then; only a person can answer for that, one message at a time.
     """
-    from include.deliver import plan_again
-    from include.outbox import list_messages
+    from include.carm.period import Period
+    from include.deliver import plan_again, plan_failed_again
 
     if (key is None) == (not all_failed):
         raise UsageError("name one message by its key, or all that failed with --all-failed")
-    keys = [key] if key else []
-    if all_failed:
-        with ws.operations.connect() as connection:
-            keys = [row["message_key"] for row in list_messages(connection, "failed", None, None)]
-    planned = [plan_again(ws, one, reason=reason, recorded_by=person) for one in keys]
+    if all_failed != bool(period or since):
+        raise UsageError(
+            "--all-failed goes with --period or --since, and neither goes without it: among all that ever failed there "
+            "are addresses that are dead, and news that is old"
+        )
+    if key:
+        planned = [plan_again(ws, key, reason=reason, recorded_by=person)]
+    else:
+        month = str(Period.parse(period)) if period else None
+        planned = plan_failed_again(ws, reason=reason, recorded_by=person, period=month, since=since)
     lines = [f"message {one['message_key'][:12]} ({one['kind']}) was {one['was']}, is planned" for one in planned[:20]]
     show(as_json, {"planned": planned}, [*lines, f"{tell_count(len(planned), 'message')} planned again, by {person}"])
 

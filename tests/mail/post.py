@@ -41,6 +41,7 @@ RULES = Delivery(
     messages_a_second=1e9,
     messages_a_run=10_000,
     seconds_to_wait=5,
+    seconds_to_accept=5,
     attempts=3,
     first_retry_minutes=5,
     failed_connections=3,
@@ -177,7 +178,17 @@ class PostOffice:
 
     def server(self, **changed: Any) -> MailServer:
         settings = {"host": "127.0.0.1", "port": self.port, "security": "none", "login": None, "password": None}
-        return MailServer(ServerSettings(**{**settings, "seconds": self.seconds, "sender": SENDER.address, **changed}))
+        return MailServer(
+            ServerSettings(
+                **{
+                    **settings,
+                    "seconds": self.seconds,
+                    "seconds_to_accept": self.seconds,
+                    "sender": SENDER.address,
+                    **changed,
+                }
+            )
+        )
 
     def send(self, name: str = "sender 1", *, active: tuple[str, ...] = (), **changed: Any) -> dict[str, int]:
         """One run of a sender."""
@@ -212,6 +223,6 @@ def open_post(folder: Path, url: str) -> Iterator[PostOffice]:
 def send_from(folder: Path, url: str, port: int, name: str) -> None:
     """One run of a sender, for a process of its own: whoever sent before is gone."""
     ws = Workspace.open(folder, source_url=url, apply_url=url)
-    settings = ServerSettings("127.0.0.1", port, "none", None, None, 5, SENDER.address)
+    settings = ServerSettings("127.0.0.1", port, "none", None, None, 5, 5, SENDER.address)
     who = Who(name, lambda _: False, boot="boot")
     deliver(ws, MailServer(settings), SENDER, RULES, who=who, clock=FakeClock())

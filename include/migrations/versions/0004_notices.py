@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_key"),
         sa.UniqueConstraint("kind", "recipient_key", "about", "version"),
     )
-    op.create_index("ix_carm_outbox_state", "carm_outbox", ["state", "next_attempt_at"], unique=False)
+    op.create_index("ix_carm_outbox_state", "carm_outbox", ["state", "period", "message_key"], unique=False)
     op.create_index("ix_carm_outbox_period", "carm_outbox", ["period", "kind"], unique=False)
     op.create_table(
         "carm_webinar_tellings",
