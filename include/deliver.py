@@ -15,11 +15,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sqlalchemy import func, or_, select, true, update
+from sqlalchemy import func, or_, select, update
 
 from include.audit import append_link
 from include.carm.counts import tell_count
@@ -28,7 +29,7 @@ from include.database import plain_errors, write_transaction
 from include.mail import Sender, compose_mail
 from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unanswered, unreachable
 from include.operations_notice_tables import OUTBOX
-from include.outbox import find_message, is_suppressed, list_messages, read_parts
+from include.outbox import AFTER_THE_NEW, find_message, is_suppressed, list_messages, read_parts
 from include.person_records import require_person, require_reason
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ log = logging.getLogger(__name__)
 
 _CLAIMED_AT_ONCE = 20
 """Each claim waits for the disk once."""
+_ORDER = ("next_attempt_at", "period", "version", "message_key")
+"""What was never tried goes first, and nothing that is tried again keeps it waiting."""
+_IS_BEGUN = OUTBOX.c.state.in_(("sending", "unknown"))
+"""One who was taken for gone may come back with the answer."""
 _TELL_EVERY = 1_000
 _LONGEST_WAIT = timedelta(hours=24)
 
@@ -91,7 +96,7 @@ def deliver(
                 run.release()
     if run.unread:
         raise DataError(
-            f"{tell_count(len(run.unread), 'message')} not sent, for the text in the outbox is not the one that was "
+            f"{tell_count(run.unread, 'message')} not sent, for the text in the outbox is not the one that was "
             f"planned; the first: {run.first_problem}"
         )
     told = ("sent", "put_off", "failed", "unknown", "suppressed")
@@ -118,7 +123,7 @@ def _settle_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
             continue
         is_its = (OUTBOX.c.state == "sending") & (OUTBOX.c.claimed_by == mark)
         with write_transaction(ws.operations) as connection:
-            if boot and boot == who.boot:
+            if not _shares_our_fate(ws.operations) or (boot and boot == who.boot):
                 untouched = update(OUTBOX).where(is_its, OUTBOX.c.mime_sha256.is_(None))
                 connection.execute(untouched.values(state="planned"))
             abandoned = update(OUTBOX).where(is_its).values(state="unknown", changed_at=_written(clock.instant()))
@@ -129,6 +134,15 @@ def _settle_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
             tell_count(found, "message"),
         )
     return found
+
+
+def _shares_our_fate(engine: Engine) -> bool:
+    """Whether the database forgets what was not awaited only where this machine ends too, which ``Who.boot`` tells.
+
+    PostgreSQL is a machine, or a process, of its own: it may end and forget while the sender goes on. So there the
+    note that a mail is handed over is awaited, and who finds none knows that it was not.
+    """
+    return engine.dialect.name == "sqlite"
 
 
 def _suppress(ws: Workspace) -> int:
@@ -166,14 +180,6 @@ class _Book:
                 yield self._connection
 
     @property
-    def outlives_us_alone(self) -> bool:
-        """Whether what is not awaited is lost only where this machine ends too, which ``Who.boot`` tells.
-
-        PostgreSQL is a machine, or a process, of its own: it may end and forget while the sender goes on.
-        """
-        return self._engine.dialect.name == "sqlite"
-
-    @property
     def _driver(self) -> sqlite3.Connection:
         driver = self._connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
@@ -193,7 +199,7 @@ class _Run:
     clock: Clock
     counts: Counter[str]
     began: datetime
-    unread: set[str] = field(default_factory=set)
+    unread: int = 0
     first_problem: str = ""
     failed_connections: int = 0
     refusals: int = 0
@@ -202,13 +208,16 @@ class _Run:
     def send_all(self) -> None:
         """Send what is due until nothing is, or the run's measure is full."""
         left = self.rules.messages_a_run
+        pause = 1 / self.rules.messages_a_second
         while left and (claimed := self._claim(min(left, _CLAIMED_AT_ONCE))):
-            left -= len(claimed)
             for message in claimed:
                 began = self.clock.instant()
-                self._send(message)
+                if not self._send(message):
+                    continue
+                left -= 1
                 spent = (self.clock.instant() - began).total_seconds()
-                self.clock.wait(max(0.0, 1 / self.rules.messages_a_second - spent))
+                # A clock may be set back meanwhile.
+                self.clock.wait(min(pause, max(0.0, pause - spent)))
 
     def release(self) -> None:
         """Give back what was claimed and not begun."""
@@ -218,11 +227,9 @@ class _Run:
 
     def _claim(self, most: int) -> list[dict[str, Any]]:
         """Make the next due messages ours alone; this is on the disk before the server is given any of them."""
-        due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.instant()))
-        # What this run cannot read it does not come back to.
-        beyond = OUTBOX.c.message_key.not_in(self.unread) if self.unread else true()
-        which = (OUTBOX.c.state == "planned", due, beyond, ~is_suppressed())
-        next_ones = select(OUTBOX.c.message_key).where(*which).order_by(OUTBOX.c.period, OUTBOX.c.message_key)
+        due = OUTBOX.c.next_attempt_at <= _written(self.clock.instant())
+        which = (OUTBOX.c.state == "planned", due, ~is_suppressed())
+        next_ones = select(OUTBOX.c.message_key).where(*which).order_by(*(OUTBOX.c[name] for name in _ORDER))
         # PostgreSQL: two senders pass each other by. SQLite has one writer.
         # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.
         chosen = next_ones.limit(most).with_for_update(skip_locked=True).cte("chosen")
@@ -234,23 +241,25 @@ class _Run:
         )
         with self.book.transaction(is_awaited=True) as connection:
             claimed = [dict(row) for row in connection.execute(claim).mappings()]
-        return sorted(claimed, key=lambda message: (message["period"], message["message_key"]))
+        return sorted(claimed, key=itemgetter(*_ORDER))
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _send(self, message: Mapping[str, Any]) -> bool:
+        """Returns whether the server was asked."""
         self._connect()
         try:
             mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.instant())
         except DataError as error:
-            self.unread.add(message["message_key"])
+            self.unread += 1
             self.first_problem = self.first_problem or str(error)
-            self._record(message, "planned", None, counted="unreadable")
-            return
+            again = _written(self.clock.instant() + timedelta(minutes=self.rules.first_retry_minutes))
+            self._record(message, "planned", None, counted="unreadable", next_attempt_at=again)
+            return False
         try:
             self.server.address(message["address"])
             if not self._begin(message, mail):
-                log.warning("message %s was taken over by another sender: left to it", message["message_key"][:12])
                 self.server.give_up()
-                return
+                self._leave(message)
+                return True
             code = self.server.hand_over(mail)
         except PutOff as error:
             self._put_off(message, error)
@@ -265,6 +274,7 @@ class _Run:
             self.refusals = self.failed_connections = self.times_put_off = 0
             if self.counts["sent"] % _TELL_EVERY == 0:
                 log.info("%s messages sent", f"{self.counts['sent']:,}")
+        return True
 
     def _connect(self) -> None:
         while True:
@@ -280,9 +290,17 @@ class _Run:
     # What became of a message
 
     def _begin(self, message: Mapping[str, Any], mail: bytes) -> bool:
-        """Note that the server is about to be given the message; False where another sender has it by now."""
+        """Note that the server is about to be given the message; False where that may not be any more."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
-        return self._write(message, values, ("sending",), is_awaited=not self.book.outlives_us_alone)
+        may_be = (OUTBOX.c.state == "sending") & ~is_suppressed()
+        return self._write(message, values, may_be, is_awaited=not _shares_our_fate(self.ws.operations))
+
+    def _leave(self, message: Mapping[str, Any]) -> None:
+        """Its recipient left after it was claimed; or this sender was taken for gone, and another has it."""
+        if self._write(message, {"state": "suppressed"}, OUTBOX.c.state == "sending"):
+            self.counts["suppressed"] += 1
+        else:
+            log.warning("message %s was taken over by another sender: left to it", message["message_key"][:12])
 
     def _put_off(self, message: Mapping[str, Any], refusal: PutOff) -> None:
         attempts = message["attempts"] + 1
@@ -326,12 +344,11 @@ class _Run:
         self,
         message: Mapping[str, Any],
         values: Mapping[str, Any],
-        # One who was taken for gone may come back with the answer.
-        states: tuple[str, ...] = ("sending", "unknown"),
+        may_be: Any = _IS_BEGUN,
         *,
         is_awaited: bool = False,
     ) -> bool:
-        is_ours = OUTBOX.c.state.in_(states) & (OUTBOX.c.claimed_by == self.who.mark)
+        is_ours = may_be & (OUTBOX.c.claimed_by == self.who.mark)
         change = update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"], is_ours).values(**values)
         with self.book.transaction(is_awaited=is_awaited) as connection:
             return connection.execute(change).rowcount == 1
@@ -384,9 +401,9 @@ def _decide_about(
 def _decide(
     connection: Connection, message: Mapping[str, Any], was: str, state: str, reason: str, recorded_by: str
 ) -> dict[str, Any]:
-    values: Mapping[str, Any] = {"state": state, "next_attempt_at": None}
+    values: Mapping[str, Any] = {"state": state}
     if state == "planned":
-        values = {**values, "attempts": 0}
+        values = {**values, "attempts": 0, "next_attempt_at": AFTER_THE_NEW}
     connection.execute(update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"]).values(**values))
     facts = {"was": was, "is": state, "reason": reason, "recorded_by": recorded_by}
     append_link(connection, "message", message["message_key"], facts)

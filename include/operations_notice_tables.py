@@ -46,7 +46,7 @@ OUTBOX = Table(
     # failed; unknown: handed over, and no answer came; suppressed: the recipient is not written to any more.
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("next_attempt_at", Text),  # ISO 8601 in UTC; NULL: at once
+    Column("next_attempt_at", Text, nullable=False, default=""),  # ISO 8601 in UTC; empty: at once, never tried
     Column("claimed_by", Text),  # the sender that hands it over, or did
     Column("changed_at", Text),  # when the state last changed while sending
     Column("reply", Text),  # the server's last code, without its text, which may hold an address
@@ -54,7 +54,7 @@ OUTBOX = Table(
     Column("run_id", Text, nullable=False),
     UniqueConstraint("kind", "recipient_key", "about", "version"),
     # In the order in which they are sent: a sender asks for the next few many times an hour.
-    Index("ix_carm_outbox_state", "state", "period", "message_key"),
+    Index("ix_carm_outbox_state", "state", "next_attempt_at", "period", "version", "message_key"),
     Index("ix_carm_outbox_period", "period", "kind"),
 )
 

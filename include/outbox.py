@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LIST_KINDS = ("webinar", "quarterly")
 """What goes to the distribution list; everything else is about an account, and no unsubscribing stops it."""
 
+AFTER_THE_NEW = "0001-01-01T00:00:00.000000Z"
+"""When a message is due that a person planned again: at once, after all that were never tried."""
+
 _ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
 _KEY_LENGTH = 32
 

@@ -63,6 +63,20 @@ class FakeClock:
         self.time += timedelta(seconds=seconds)
 
 
+class InterruptedClock(FakeClock):
+    """Something happens once, between two mails of a sender."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens: Callable[[], object] | None = happens
+
+    def wait(self, seconds: float) -> None:
+        super().wait(seconds)
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+
+
 class _Moody(SMTP):
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 as the server calls it
         recipient = self.envelope.rcpt_tos[0] if self.envelope and self.envelope.rcpt_tos else ""
@@ -80,6 +94,7 @@ class Taken:
         self.mails: list[tuple[str, bytes]] = []
         self.asked: Counter[str] = Counter()
         self.connections = 0
+        self.is_busy = ""
         self._news = Condition()
 
     def wait_for(self, count: int, goes_on: Callable[[], bool]) -> None:
@@ -94,6 +109,14 @@ class Taken:
         session.host_name = hostname
         self.connections += 1
         return responses
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.is_busy:
+            return self.is_busy
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("calendar_sha256", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_attempt_at", sa.Text(), nullable=True),
+        sa.Column("next_attempt_at", sa.Text(), nullable=False),
         sa.Column("claimed_by", sa.Text(), nullable=True),
         sa.Column("changed_at", sa.Text(), nullable=True),
         sa.Column("reply", sa.Text(), nullable=True),
@@ -49,7 +49,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_key"),
         sa.UniqueConstraint("kind", "recipient_key", "about", "version"),
     )
-    op.create_index("ix_carm_outbox_state", "carm_outbox", ["state", "period", "message_key"], unique=False)
+    op.create_index(
+        "ix_carm_outbox_state",
+        "carm_outbox",
+        ["state", "next_attempt_at", "period", "version", "message_key"],
+        unique=False,
+    )
     op.create_index("ix_carm_outbox_period", "carm_outbox", ["period", "kind"], unique=False)
     op.create_table(
         "carm_webinar_tellings",
