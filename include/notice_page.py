@@ -12,13 +12,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
-from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -33,6 +32,7 @@ from jinja2.nodes import EvalContext
 from markupsafe import Markup, escape
 
 from include.carm.contacts import Contacts, ReinstatementContact
+from include.notice_shapes import MessageShape, wrapped
 
 if TYPE_CHECKING:
     from include.newsletter_text import Block
@@ -66,7 +66,6 @@ UTC = ZoneInfo("UTC")
 MULTI_FACTOR_SINCE = date(2021, 11, 9)
 """From this day every portal asks for multi-factor authentication (CARM Quarterly, end of 2021)."""
 
-TEXT_WIDTH = 72
 _LOCALES = {"en": "en_CA", "fr": "fr_CA"}
 # Unicode categories: control characters and separators of lines end a word; format characters (they turn the direction
 # of writing, or are not seen at all) and lone surrogates are left out.
@@ -367,6 +366,9 @@ Notice = (
     | WebinarChangeNotice
     | QuarterlyNotice
 )
+_SHAPED = (StatementNotice, ClosureNotice, ClosureComingNotice, ConversionNotice)
+"""What is told of many accounts at once, in the same words but for their numbers and names."""
+_Shaped = StatementNotice | ClosureNotice | ClosureComingNotice | ConversionNotice
 _KIND_OF: Mapping[type, str] = MappingProxyType(
     {
         StatementNotice: "statement",
@@ -394,20 +396,6 @@ class _EitherPart(FileSystemLoader):
         return source, str(file), is_fresh
 
 
-# Most sentences are the same in all messages of a month, and breaking them takes longer than all else.
-@lru_cache(maxsize=4096)
-def _wrapped(text: str, indent: int = 0, first: str = "") -> str:
-    """``text`` in lines of at most 72 characters; a date, a number or a link is never broken."""
-    return fill(
-        text,
-        TEXT_WIDTH,
-        initial_indent=first or " " * indent,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
 def _tally(count: int | None, number: Callable[[int], str], unknown: str) -> str:
     return unknown if count is None else number(count)
 
@@ -422,7 +410,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["wrapped"] = _wrapped
+    # Most sentences are the same in all messages of a month, and breaking them takes long.
+    environment.filters["wrapped"] = lru_cache(maxsize=4096)(wrapped)
     environment.filters["without_scheme"] = lambda url: url.removeprefix("mailto:")
     environment.filters["tally"] = _tally
     environment.filters["as_data"] = asdict
@@ -479,6 +468,7 @@ class NoticePages:
         self._frames = {part: environment.get_template(f"frame.{part}") for part in ("txt", "html")}
         self._entry = environment.get_template("entry.txt")
         self._common: dict[tuple[str, str], dict[str, Any]] = {}
+        self._shapes: dict[tuple[_Shaped, str], tuple[str, MessageShape | None]] = {}
         for language, catalog in catalogs.items():
             texts = {
                 "_": translator(catalog),
@@ -505,6 +495,38 @@ class NoticePages:
 
         The same notice gives the same bytes.
         """
+        if not isinstance(notice, _SHAPED) or not notice.legal_name:
+            return self._render(notice, language)
+        about_nobody = replace(notice, bn15="", legal_name="")
+        try:
+            found = self._shapes.get((about_nobody, language))
+        except TypeError:
+            # What is told of an act has its reason in a dictionary: there are few of those.
+            return self._render(notice, language)
+        if found is None:
+            self._shapes[about_nobody, language] = found = self._shape(notice, language)
+        subject, shape = found
+        if shape is None:
+            return self._render(notice, language)
+        return Message(subject, *shape.fill(notice.bn15, notice.legal_name))
+
+    def _shape(self, notice: _Shaped, language: str) -> tuple[str, MessageShape | None]:
+        """The subject of all notices like this one, and their shape; None where the template does more than print.
+
+        A shape is believed when it gives what the template gives.
+        """
+        bn15, legal_name = MessageShape.places
+        plain = self._render(notice, language)
+        placed = self._render(replace(notice, bn15=bn15, legal_name=legal_name), language)
+        try:
+            shape = MessageShape(placed.text.decode(), placed.html.decode())
+        except ValueError:
+            return plain.subject, None
+        is_true = placed.subject == plain.subject
+        is_true &= (plain.text, plain.html) == shape.fill(notice.bn15, notice.legal_name)
+        return plain.subject, shape if is_true else None
+
+    def _render(self, notice: Notice, language: str) -> Message:
         kind = _KIND_OF[type(notice)]
         languages = LANGUAGES[language]
         subjects = [self._block("subject", kind, one, "txt", notice) for one in languages]

@@ -17,8 +17,8 @@ from jinja2 import Environment
 from markupsafe import escape
 
 # HTML forbids this character, so nothing else on a page can be taken for a place; the letters show a change of case.
-_EDGE = "\0"
-_PLACE = re.compile(f"{_EDGE}aZ([0-9]+){_EDGE}")
+EDGE = "\0"
+_PLACE = re.compile(f"{EDGE}aZ([0-9]+){EDGE}")
 
 
 class Place(str):
@@ -27,7 +27,7 @@ class Place(str):
     __slots__ = ()
 
     def __new__(cls, position: int) -> Place:
-        return super().__new__(cls, f"{_EDGE}aZ{position}{_EDGE}")
+        return super().__new__(cls, f"{EDGE}aZ{position}{EDGE}")
 
     def __eq__(self, other: object) -> bool:
         raise TypeError("a template may ask whether a value is there, and not what it is: make it a flag of its own")
@@ -46,7 +46,7 @@ class Shape:
 
     def __init__(self, text: str) -> None:
         pieces = _PLACE.split(text)
-        if any(_EDGE in piece for piece in pieces[::2]):
+        if any(EDGE in piece for piece in pieces[::2]):
             raise ValueError("a template may print a value, and not change it: change it where the values are made")
         self._fill = "%s".join([piece.replace("%", "%%") for piece in pieces[::2]])
         positions = [int(piece) for piece in pieces[1::2]]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.notice_page import DARK, LANGUAGES, LIGHT, DigestNotice, Message, Notice, one_line, safe_link
+from include.notice_page import DARK, LANGUAGES, LIGHT, DigestNotice, Message, Notice, NoticePages, one_line, safe_link
 from tests.notices.samples import (
     CONTACTS,
     SAMPLES,
@@ -67,6 +69,34 @@ def test_a_message_is_what_was_reviewed(notice: Notice, language: str, request: 
 @EVERY_SAMPLE
 def test_the_same_notice_gives_the_same_bytes(notice: Notice, language: str) -> None:
     assert pages().render(notice, language) == pages().render(notice, language)
+
+
+@EVERY_LANGUAGE
+@pytest.mark.parametrize("make", [statement, closure, closure_coming, conversion], ids=lambda make: make.__name__)
+@given(names=st.lists(st.text(max_size=120).map(one_line), min_size=2, max_size=6))
+def test_a_message_that_was_filled_in_is_the_one_that_the_template_makes(
+    make: Callable[..., Notice], language: str, names: list[str]
+) -> None:
+    """A name of any length and any letters; the first one makes the shape."""
+    rendered = pages()
+    rendered._shapes.clear()
+    for number, legal_name in enumerate(names):
+        notice = make(bn15=f"{number:09d}RM0001", legal_name=legal_name)
+        assert rendered._render(notice, language) == rendered.render(notice, language)
+    assert all(shape for _, shape in rendered._shapes.values())
+
+
+def test_a_template_that_changes_a_name_is_asked_for_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = NoticePages(CONTACTS)
+    plain = rendered._render
+
+    def shout(notice: Notice, language: str) -> Message:
+        message = plain(notice, language)
+        return replace(message, html=message.html.upper())
+
+    monkeypatch.setattr(rendered, "_render", shout)
+    for name in ("One Ltd.", "Two Ltd."):
+        assert name.upper() in rendered.render(statement(legal_name=name), "en").html.decode()
 
 
 # English and French
