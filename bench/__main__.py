@@ -28,7 +28,7 @@ from bench import (
     validate_step,
 )
 from bench.measure import PROFILES, Stage
-from bench.report import lines, machine, write_page, write_results
+from bench.report import cpu_model, lines, machine, write_page, write_results
 from bench.world import make_world
 
 STAGES = {
@@ -59,7 +59,7 @@ def main() -> int:
     profile = PROFILES[options.profile]
     rounds = options.rounds or profile.rounds
     size = f"{profile.accounts:,} accounts, {profile.postings:,} postings a month, {profile.months} months"
-    say(f"profile {profile.name}: {size}, on {machine()}")
+    say(f"profile {profile.name}: {size}, on {machine()}, {cpu_model()}")
     world = make_world(profile, say)
     found: list[Stage] = []
     for name, measure in STAGES.items():
@@ -71,7 +71,7 @@ def main() -> int:
         found += stages
         if not options.keep:
             # At once, for the next one may take an hour and end badly.
-            write_results(profile, stages)
+            write_results(profile, stages, world=world.folder.name.rpartition("-")[2])
             write_page()
     for line in lines(found):
         sys.stdout.write(f"{line}\n")

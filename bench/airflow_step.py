@@ -2,7 +2,8 @@
 
 The lake knows every month before, so that one month is extracted, validated, decided, drawn up, rendered and closed.
 Beside it stand the same steps called one after the other in one process: what is more than that is what Airflow costs,
-less what its two slots at a time give back. The month is a live one: its statements are issued, and its plan is held,
+less what its two slots at a time give back. A script without Airflow stands beside each as well, and makes PDFs where
+ours makes them. The month is a live one: its statements are issued, and its plan is held,
 as a first plan is that changes many accounts.
 """
 
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +38,12 @@ PROJECT = Path(__file__).parents[1]
 KEY = "a key for benchmarks only, long enough"
 MOST_SECONDS, MOST_SECONDS_WITH_PDF, MOST_MEGABYTES = 600, 2_400, 4_000
 """What is promised of a nation's month on two cores; the memory holds for the month without PDF."""
+MONTH, MONTH_WITH_PDF = "a whole month", "a whole month with PDF for all"
 NAIVE = "pandas, read_sql, a loop and Jinja2"
 NAIVE_WITH_PDF = "pandas, read_sql, a loop, Jinja2 and WeasyPrint"
 AT_MOST = 1 / 50
-"""What is promised beside that script, which makes PDFs where ours does not; the one without PDF is shown."""
+"""What is promised beside that script with its PDFs, where ours makes them too; without them it is shown."""
+UNLIKE = "it makes PDFs where ours does not"
 MOST_SECONDS_TO_PARSE = 0.5
 """What is promised of each Dag file."""
 
@@ -53,15 +57,12 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
         Way("make run, from its start to its end", "ours", through_airflow),
         Way("the same steps in one process", "floor", without_airflow),
         Way(NAIVE, "peer", naive_month.html_and_csv),
-        *(with_pdf := _naive_with_pdf(say)),
     ]
     # It takes minutes, and is held against limits of minutes and ratios of fifty: once is enough.
     month = contest(world, ways, 1, say)
-    targets = tuple(Target(way.name, AT_MOST) for way in with_pdf)
-    limits = (Limit("seconds", MOST_SECONDS), Limit("peak_mb", MOST_MEGABYTES))
     return [
         Stage("parse a Dag file", "files", len(dags), parsed, limits=(Limit("seconds", MOST_SECONDS_TO_PARSE),)),
-        Stage("a whole month", "postings", _postings(world), month, targets, limits),
+        as_promised(Stage(MONTH, "postings", _postings(world), month)),
     ]
 
 
@@ -73,8 +74,25 @@ def measure_with_pdf(world: World, folder: Path, rounds: int, say: Callable[[str
     _get_ready(world, say)
     ways = [Way("make run, PDF for all", "ours", through_airflow_with_pdf), *_naive_with_pdf(say)]
     month = contest(world, ways, 1, say)
-    limits = (Limit("seconds", MOST_SECONDS_WITH_PDF),)
-    return [Stage("a whole month with PDF for all", "postings", _postings(world), month, limits=limits)]
+    return [as_promised(Stage(MONTH_WITH_PDF, "postings", _postings(world), month))]
+
+
+def as_promised(stage: Stage) -> Stage:
+    """A stage with what is promised of a whole month; any other stage as it is.
+
+    Results on file pass through here as well: earlier releases held our month without PDF against a script that makes
+    them, and wrote down the promise with it.
+    """
+    if stage.name == MONTH:
+        entries = tuple(
+            replace(entry, unlike=UNLIKE) if entry.name == NAIVE_WITH_PDF else entry for entry in stage.entries
+        )
+        limits = (Limit("seconds", MOST_SECONDS), Limit("peak_mb", MOST_MEGABYTES))
+        return replace(stage, entries=entries, targets=(), limits=limits)
+    if stage.name == MONTH_WITH_PDF:
+        targets = tuple(Target(entry.name, AT_MOST) for entry in stage.entries if entry.name == NAIVE_WITH_PDF)
+        return replace(stage, targets=targets, limits=(Limit("seconds", MOST_SECONDS_WITH_PDF),))
+    return stage
 
 
 def _naive_with_pdf(say: Callable[[str], None]) -> list[Way]:
@@ -163,7 +181,7 @@ def _make_run(world: World, clock: Clock, project: Path) -> Answer:
             )
         if "RESULT: done" not in done.stdout:
             raise AssertionError(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        clock.note = _orchestration(ws.data / "airflow" / "airflow.db")
+        clock.note = _orchestration(ws.data / "airflow" / "airflow.db", clock.seconds)
         return _answer(ws)
 
 
@@ -230,8 +248,12 @@ def _answer(ws: Workspace) -> Answer:
     }
 
 
-def _orchestration(database: Path) -> str:
-    """How long the Dag run took, and for how long of it no task was at work."""
+def _orchestration(database: Path, whole: float) -> str:
+    """Of the ``whole`` seconds, those around the Dag run, and those of the run in which no task was at work.
+
+    That is a part of what Airflow costs; what each task's process costs is at work too. The whole of it is the
+    difference to the same steps in one process.
+    """
     day = "(julianday({}) - 2440587.5) * 86400"
     with closing(sqlite3.connect(database)) as connection:
         ((run_id, start, end),) = connection.execute(
@@ -247,7 +269,9 @@ def _orchestration(database: Path) -> str:
     for begun, ended in spans:
         idle += max(begun - reached, 0)
         reached = max(reached, ended)
-    return f"the Dag run {end - start:.1f} s, {idle + max(end - reached, 0):.1f} s of it without a task at work"
+    idle += max(end - reached, 0)
+    around = whole - (end - start)
+    return f"the Dag run {end - start:.1f} s, {idle:.1f} s of it between tasks; {around:.1f} s before and after it"
 
 
 def _postings(world: World) -> int:

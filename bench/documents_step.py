@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench.measure import Clock, Limit, Stage, Target, Way, contest
+from bench.measure import Clock, Limit, Stage, Target, Way, contest, seconds_of
 from bench.pdf_step import sample_statement
 from bench.plain_pages import JoinedPages, PlainPages, words_of
 from bench.plain_pdf import LEFT_OUT, pdf_maker
@@ -51,7 +51,10 @@ SCRATCH = "documents"
 SAMPLED = 40
 """Every so many statements one is compared word by word, so that comparing takes less than making."""
 PDF_SAMPLE = 48
-"""Statements that are set as PDF, spread over the month; what all of them take is reckoned from these."""
+"""Statements that are set as PDF; what all of them take is reckoned from these. They are chosen by what there is to
+print, for a few statements have thousands of lines and most have some."""
+HEAD_LINES = 8
+"""What a statement takes besides its lines, as lines."""
 
 JOINED = "a plain Python string join, one zip a shard"
 WRITTEN = "writing the same bytes to disk"
@@ -245,14 +248,41 @@ def plain_as_pdf(world: World, clock: Clock) -> None:
 
 def _make_sample(world: World, clock: Clock, make: Callable[[list[Statement]], None]) -> None:
     """Read a sample of the month, make each of it, and reckon what all would take."""
-    lake, count = _workspace(world).lake(), sum(shard["count"] for shard in _shards(world))
-    places = [count * number // PDF_SAMPLE for number in range(PDF_SAMPLE)]
-    sample = [next(read_objects(lake, LAST, place, 1)) for place in places]
-    # A few at a time, for one of them may be long.
-    parts = [sample[start : start + 4] for start in range(0, PDF_SAMPLE, 4)]
+    lake = _workspace(world).lake()
+    counts = pq.read_table(lake.path("statement_heads", LAST), columns=["line_count"], partitioning=None)
+    sample = sample_of(counts.column("line_count").to_pylist())
+    # The longest first, so that none of them is made last, alone.
+    parts = [(stands_for, next(read_objects(lake, LAST, place, 1))) for place, stands_for in reversed(sample)]
     # What runs for the first time also loads fonts and code.
-    _on_all_cores(clock, make, parts, partial(make, [sample_statement(1, 8)]))
-    clock.extrapolate(count / PDF_SAMPLE, f"{PDF_SAMPLE} statements spread over the month")
+    warm_up = partial(make, [sample_statement(1, 8)])
+    taken = _on_all_cores(clock, partial(_time_one, make), parts, warm_up)
+    factor = sum(stands_for * seconds for stands_for, seconds in taken) / sum(seconds for _, seconds in taken)
+    clock.extrapolate(factor, f"{len(parts)} statements, chosen by their number of lines")
+
+
+def sample_of(line_counts: Sequence[int]) -> list[tuple[int, float]]:
+    """The places of statements that stand for all, in order of length, and for how many like it each of them stands.
+
+    ``line_counts`` are those of the month's statements, by place. Sorted by length, all that there is to print is cut
+    into :data:`PDF_SAMPLE` equal parts, and the statement in the middle of each part stands for it.
+    """
+    sizes = [count + HEAD_LINES for count in line_counts]
+    part = sum(sizes) / PDF_SAMPLE
+    found: list[tuple[int, float]] = []
+    reached, middle = 0, part / 2
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__):
+        reached += sizes[place]
+        parts = 0
+        while middle < reached:
+            parts, middle = parts + 1, middle + part
+        if parts:
+            found.append((place, parts * part / sizes[place]))
+    return found
+
+
+def _time_one(make: Callable[[list[Statement]], None], part: tuple[float, Statement]) -> tuple[float, float]:
+    stands_for, statement = part
+    return stands_for, seconds_of(partial(make, [statement]))
 
 
 def _typeset(statements: list[Statement]) -> None:
@@ -282,16 +312,18 @@ def _plain_pages() -> PlainPages:
 
 
 def _on_all_cores(
-    clock: Clock, work: Callable[[Any], None], parts: Sequence[Any], warm_up: Callable[[], object] = bool
-) -> None:
-    """Deal the parts to a process a core; that the processes start, load their code and ``warm_up`` is not measured."""
+    clock: Clock, work: Callable[[Any], Any], parts: Sequence[Any], warm_up: Callable[[], object] = bool
+) -> list[Any]:
+    """Deal the parts to a process a core, and return what came of each.
+
+    That the processes start, load their code and ``warm_up`` is not measured.
+    """
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(CORES + 1)
     with context.Pool(CORES, _get_ready, (ready, warm_up)) as pool:
         ready.wait()
         with clock:
-            for _ in pool.imap_unordered(partial(_work_anew, work), parts):
-                pass
+            return list(pool.imap_unordered(partial(_work_anew, work), parts))
 
 
 def _get_ready(ready: Any, warm_up: Callable[[], object]) -> None:
@@ -301,10 +333,10 @@ def _get_ready(ready: Any, warm_up: Callable[[], object]) -> None:
     ready.wait()
 
 
-def _work_anew(work: Callable[[Any], None], part: Any) -> None:
+def _work_anew(work: Callable[[Any], Any], part: Any) -> Any:
     # A shard is a task with a process of its own, which has to prove the files of the lake anew.
     lake_module._proved.clear()
-    work(part)
+    return work(part)
 
 
 @cache

@@ -3,6 +3,9 @@
 Beside the step's own reading stand what cannot be left out (the database hands out the same rows, which are thrown
 away) and what people would use instead: pandas in chunks, and ADBC. All of them take the same columns and the same
 days; how many rows there are, and what they sum up to, is read from each file afterwards.
+
+This is the reading of one month's rows alone. The step of a month also asks the source for the totals of all its rows
+and holds the month's keys against those of history; what it costs as a whole is measured by ``growth_step``.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
         entries = contest(world, ways, rounds, say)
     targets = (Target(COPY, 1 / 0.6), Target(PANDAS, 1 / 3))
     count = pq.read_metadata(world.rows(TRANSACTIONS, LAST)).num_rows
-    from_postgresql = Stage("extract a month from PostgreSQL", "rows", count, entries, targets)
+    from_postgresql = Stage("read a month's rows from PostgreSQL", "rows", count, entries, targets)
 
     url = f"sqlite:///{folder / 'source.db'}"
     _fill_sqlite(world, url)
@@ -68,7 +71,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
         Way(PANDAS, "peer", partial(_pandas, url)),
     ]
     entries = contest(world, ways, rounds, say)
-    return [from_postgresql, Stage("extract a month from SQLite", "rows", count, entries)]
+    return [from_postgresql, Stage("read a month's rows from SQLite", "rows", count, entries)]
 
 
 # Each way is connected, and has read one row, before its clock runs: what is loaded once a process belongs to no month.

@@ -26,7 +26,8 @@ Answer = Mapping[str, Any] | None
 """What a way came to, for comparing; None where it makes something that no other one makes."""
 
 SAMPLE_SECONDS, LOOK_SHARE = 0.05, 0.02
-"""Between two looks at the memory of a way and its processes, and the most of a core that looking may take from it."""
+"""Between two looks at the memory of a way and its processes, and the most of a core that looking may take from it: of
+many processes a look takes long, so the next one comes later, and a short peak of theirs may be missed."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,31 @@ PROFILES = {
 
 
 class Clock:
-    """Measures what happens inside ``with``; several times are added up."""
+    """Measures what happens inside ``with``; several times are added up, and of several peaks the largest counts.
 
-    def __init__(self) -> None:
+    ``tell`` hears True when it starts and False when it stops, so that who looks at memory looks only in between.
+    """
+
+    def __init__(self, tell: Callable[[bool], object] = bool) -> None:
         self.seconds = 0.0
+        self.peak_bytes = 0
         self.note = ""
+        self._tell = tell
         self._factor = 1.0
         self._start = 0.0
+        self._peak_is_own = False
 
     def __enter__(self) -> Clock:
+        self._tell(True)
+        self._peak_is_own = _forget_peak()
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds += time.perf_counter() - self._start
+        if self._peak_is_own:
+            self.peak_bytes = max(self.peak_bytes, _own_peak())
+        self._tell(False)
 
     def extrapolate(self, factor: float, basis: str) -> None:
         """Say that only a ``factor``-th of the work was done, and of what; the seconds shown are for all of it."""
@@ -87,7 +99,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Entry:
-    """What was measured of a way: seconds as median, least and most; the largest memory of any round in MB."""
+    """What was measured of a way: seconds as median, least and most; the largest memory of any round in MB.
+
+    ``rounds`` is how often it was measured, None where an older file does not say. ``unlike`` says why it is shown and
+    not compared: what it does is not what ours does.
+    """
 
     name: str
     role: Role
@@ -96,6 +112,8 @@ class Entry:
     most: float
     peak_mb: int | None
     note: str = ""
+    rounds: int | None = None
+    unlike: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +135,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that was measured: ``count`` things of ``unit`` went through it; the first entry is ours."""
+    """A stage that was measured: ``count`` things of ``unit`` went through it; the first entry is ours.
+
+    ``unanswered`` names what was promised and cannot be told from what was measured.
+    """
 
     name: str
     unit: str
@@ -125,6 +146,7 @@ class Stage:
     entries: tuple[Entry, ...]
     targets: tuple[Target, ...] = ()
     limits: tuple[Limit, ...] = ()
+    unanswered: str = ""
 
     @property
     def ours(self) -> Entry:
@@ -164,22 +186,24 @@ def contest(world: World, ways: Sequence[Way], rounds: int, say: Callable[[str],
         for way in ways:
             taken, peak, note, answer = run_alone(world, way)
             seconds[way.name].append(taken)
-            peaks[way.name] = max(peaks.get(way.name, 0), peak)
+            peaks[way.name] = max(peaks.get(way.name, 0), peak or 0)
             notes[way.name] = note
-            say(f"  round {number + 1}, {way.name}: {taken:.2f} s, {peak:,} MB{', ' + note if note else ''}")
+            memory = "" if peak is None else f", {peak:,} MB"
+            say(f"  round {number + 1}, {way.name}: {taken:.2f} s{memory}{', ' + note if note else ''}")
             if answer is None:
                 continue
             if agreed is not None and dict(agreed[1] or {}) != dict(answer):
                 raise AssertionError(f"{way.name} comes to {answer}, and {agreed[0]} to {agreed[1]}")
             agreed = agreed or (way.name, answer)
     return tuple(
-        entry_of(way.name, way.role, seconds[way.name], peak_mb=peaks[way.name], note=notes[way.name]) for way in ways
+        entry_of(way.name, way.role, seconds[way.name], peak_mb=peaks[way.name] or None, note=notes[way.name])
+        for way in ways
     )
 
 
 def entry_of(name: str, role: Role, seconds: Sequence[float], *, peak_mb: int | None = None, note: str = "") -> Entry:
     """The entry of a way that was measured several times."""
-    return Entry(name, role, statistics.median(seconds), min(seconds), max(seconds), peak_mb, note)
+    return Entry(name, role, statistics.median(seconds), min(seconds), max(seconds), peak_mb, note, len(seconds))
 
 
 def in_turns(rounds: int, *works: Callable[[], object]) -> list[list[float]]:
@@ -198,38 +222,59 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def run_alone(world: World, way: Way) -> tuple[float, int, str, Answer]:
-    """One round in a fresh process: seconds, peak memory in MB of it and its children, note, answer."""
+def run_alone(world: World, way: Way) -> tuple[float, int | None, str, Answer]:
+    """One round in a fresh process: seconds, peak memory in MB, note, answer.
+
+    The memory is that of the process and its children while its clock ran; None where the clock never did.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(way.run, world, theirs))
     process.start()
     theirs.close()
-    peak, look_seconds = 0, 0.0
+    peak, look_seconds, is_running = 0, 0.0, False
     watched = psutil.Process(process.pid)
     try:
-        while not ours.poll(max(SAMPLE_SECONDS, look_seconds / LOOK_SHARE)):
+        while True:
+            if ours.poll(max(SAMPLE_SECONDS, look_seconds / LOOK_SHARE) if is_running else None):
+                heard = ours.recv()
+                if not isinstance(heard, bool):
+                    seconds, own_peak, note, answer = heard
+                    break
+                is_running = heard
+                continue
             start = time.perf_counter()
-            peak = max(peak, _memory_of(watched))
+            found = _memory_of(watched)
             look_seconds = time.perf_counter() - start
-        seconds, own_peak, note, answer = ours.recv()
+            # What was found while the clock stopped may belong to what comes after it.
+            if not ours.poll(0):
+                peak = max(peak, found)
     except EOFError:
         process.join()
         raise RuntimeError(f"{way.name} ended with exit code {process.exitcode}: see its error above") from None
     finally:
         process.join()
-    return seconds, max(peak, own_peak) // 1_000_000, note, answer
+    return seconds, max(peak, own_peak) // 1_000_000 or None, note, answer
 
 
 def _work(run: Callable[[World, Clock], Answer], world: World, pipe: Connection) -> None:
-    clock = Clock()
+    clock = Clock(pipe.send)
     answer = run(world, clock)
-    pipe.send((clock.whole_seconds, _own_peak(), clock.note, answer))
+    pipe.send((clock.whole_seconds, clock.peak_bytes, clock.note, answer))
     pipe.close()
 
 
+def _forget_peak() -> bool:
+    """Let the system count this process's peak from now on; False where it cannot (it is no Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
 def _own_peak() -> int:
-    """The most bytes this process has had in memory; 0 where the system does not tell.
+    """The most bytes this process has had in memory since the peak was forgotten; 0 where the system does not tell.
 
     Not ``ru_maxrss``: on Linux that of the process that started this one is counted in.
     """

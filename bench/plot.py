@@ -12,7 +12,8 @@ COLOURS = {"ours": "#0b5394", "peer": "#8a6d1d", "floor": "#5f6b76"}
 MARKERS = {"ours": "|", "peer": "o", "floor": "s"}
 """A second sign beside the colour, for who does not tell colours apart."""
 
-_GROWTH = re.compile(r"growth: (?P<step>.+), month (?P<month>\d+)")
+GROWTH = re.compile(r"growth: (?P<step>.+), month (?P<month>\d+)")
+"""The name of a stage of growth: a step in one of the months."""
 
 
 def write_plots(profile: str, stages: list[Stage], folder: Path) -> list[Path]:
@@ -20,8 +21,8 @@ def write_plots(profile: str, stages: list[Stage], folder: Path) -> list[Path]:
 
     The same stages give the same bytes.
     """
-    beside = [stage for stage in stages if len(stage.entries) > 1 and not _GROWTH.fullmatch(stage.name)]
-    growing = [stage for stage in stages if _GROWTH.fullmatch(stage.name)]
+    beside = [stage for stage in stages if len(stage.entries) > 1 and not GROWTH.fullmatch(stage.name)]
+    growing = [stage for stage in stages if GROWTH.fullmatch(stage.name)]
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if beside:
@@ -39,7 +40,7 @@ def _bars(profile: str, stages: list[Stage]) -> Any:
 
     rows: list[tuple[Stage, Entry] | None] = []
     for stage in stages:
-        rows += [None, *((stage, entry) for entry in stage.entries)]
+        rows += [None, *((stage, entry) for entry in stage.entries if not entry.unlike)]
     figure = Figure(figsize=(10, 0.24 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     labels = []
@@ -90,7 +91,7 @@ def _curves(profile: str, stages: list[Stage]) -> Any:
 
     steps: dict[str, list[tuple[int, float]]] = {}
     for stage in stages:
-        match = _GROWTH.fullmatch(stage.name)
+        match = GROWTH.fullmatch(stage.name)
         assert match is not None
         steps.setdefault(match["step"], []).append((int(match["month"]), stage.ours.seconds))
     figure = Figure(figsize=(8, 4.5), layout="constrained")

@@ -7,6 +7,9 @@ rows at fault, or nothing is compared.
 The peer reads the columns of the suite as one frame, with days as instants (those that are not are compared one by
 one, many times slower), and validates it by the same file once, in the result format that Great Expectations has by
 default: SUMMARY, which counts the rows that fail and names twenty. Ours names all of them.
+
+This is the judging alone. The step of a month also stages the rows, publishes and seals them, and proves its totals;
+what it costs as a whole is measured by ``growth_step``.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None])
     )
     entries = contest(world, ways, rounds, say)
     targets, limits = (Target(PEER, TARGET),), (Limit("peak_mb", PEAK_MB),)
-    return [Stage("validate a month's transactions", "rows", rows, entries, targets, limits)]
+    return [Stage("the gate alone: judge a month's transactions", "rows", rows, entries, targets, limits)]
 
 
 def staged_file(world: World) -> Path:

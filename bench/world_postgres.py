@@ -30,9 +30,10 @@ def serve(world: World, say: Callable[[str], None]) -> Iterator[str]:
 
     server = get_server(world.folder / "postgres", cleanup_mode="stop")
     try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            for name, value in SETTINGS.items():
-                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        if _change_settings(str(server.get_uri())):
+            # A server that runs goes on with the settings that it started with.
+            server.cleanup()
+            server = get_server(world.folder / "postgres", cleanup_mode="stop")
         url = str(server.get_uri()).replace("/postgres?", f"/{DATABASE}?", 1)
         filled = world.folder / "postgres-filled"
         if not filled.exists():
@@ -41,6 +42,15 @@ def serve(world: World, say: Callable[[str], None]) -> Iterator[str]:
         yield url
     finally:
         server.cleanup()
+
+
+def _change_settings(url: str) -> bool:
+    """Write the settings into the server's file; whether it runs with others."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = {name: connection.execute("SELECT current_setting(%s)", [name]).fetchone() for name in SETTINGS}
+        for name, value in SETTINGS.items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    return any(found[name] != (value,) for name, value in SETTINGS.items())
 
 
 def _fill(world: World, admin_url: str, url: str, say: Callable[[str], None]) -> None:

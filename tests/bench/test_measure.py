@@ -45,6 +45,26 @@ def test_memory_is_that_of_the_way_alone() -> None:
     assert 190 <= large.peak_mb - small.peak_mb <= 250
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux counts a peak anew")
+def test_memory_of_before_and_after_the_clock_is_not_counted() -> None:
+    small, around = contest(
+        WORLD,
+        [Way("small", "ours", ways.nothing_to_compare), Way("around", "peer", ways.large_around)],
+        1,
+        heard([]),
+    )
+    assert small.peak_mb is not None
+    assert around.peak_mb is not None
+    assert abs(around.peak_mb - small.peak_mb) <= 50
+
+
+def test_where_no_clock_ran_no_memory_is_told() -> None:
+    told: list[str] = []
+    (entry,) = contest(WORLD, [Way("by itself", "ours", ways.without_a_clock)], 1, heard(told))
+    assert (entry.seconds, entry.peak_mb) == (2.0, None)
+    assert told == ["  round 1, by itself: 2.00 s"]
+
+
 def test_a_sample_is_told_with_what_was_measured() -> None:
     (entry,) = contest(WORLD, [Way("a tenth", "ours", ways.a_tenth)], 1, heard([]))
     assert (entry.seconds, entry.note) == (5.0, "extrapolated from a tenth of the accounts")
@@ -57,7 +77,7 @@ def test_a_way_that_ends_without_an_answer_is_an_error() -> None:
 
 def test_the_median_counts() -> None:
     entry = entry_of("a", "ours", [3.0, 1.0, 9.0])
-    assert (entry.seconds, entry.least, entry.most) == (3.0, 1.0, 9.0)
+    assert (entry.seconds, entry.least, entry.most, entry.rounds) == (3.0, 1.0, 9.0, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Ways for the tests: functions of a module, because each is run in a process of its own."""
 
+import time
+
 from bench.measure import Clock
 from bench.world import World
 
@@ -29,6 +31,22 @@ def large(world: World, clock: Clock) -> None:
     with clock:
         held = bytearray(b"x") * 200_000_000
     assert held
+
+
+def large_around(world: World, clock: Clock) -> None:
+    """Fills two hundred megabytes before its clock runs, and again for a while after."""
+    before = bytearray(b"x") * 200_000_000
+    del before
+    with clock:
+        time.sleep(0.3)
+    after = bytearray(b"x") * 200_000_000
+    time.sleep(0.3)
+    assert after
+
+
+def without_a_clock(world: World, clock: Clock) -> None:
+    """Measures by itself."""
+    clock.seconds = 2.0
 
 
 def a_tenth(world: World, clock: Clock) -> None:
