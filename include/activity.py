@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
 from include import engine
+from include.account_rows import keep_items_of_accounts, keep_no_items, register_activity
 from include.carm.period import Period
 from include.extract import open_quarantine_relations
-from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, TRANSACTIONS
+from include.feeds import LEDGER_FEEDS
 from include.lake import Lake, Seal
 from include.month import is_issued
 from include.operations_schema import FEED_COVERAGE
-from include.published import published_files
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -62,20 +63,11 @@ def _publish_missing(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period:
 def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period) -> Any:
     up_to, as_of = str(period), {"as_of": ws.calendar.as_of(period)}
 
-    def files(dataset: str) -> engine.Relation:
-        return lake.files(dataset, [label for label in lake.periods(dataset) if label <= period])
-
-    for dataset in ("activity", "baseline", "activity_retracted"):
-        engine.register(con, dataset, files(dataset))
+    register_activity(con, lake, up_to)
+    retracted = [label for label in lake.periods("activity_retracted") if label <= period]
+    engine.register(con, "activity_retracted", lake.files("activity_retracted", retracted))
     engine.create_table(con, "doubtful", "select_doubtful_accounts", None, as_of)
-    if con.execute("SELECT count(*) FROM doubtful").fetchall() == [(0,)]:
-        published: dict[str, engine.Relation] = {f"published_{feed.name}": [] for feed in LEDGER_FEEDS}
-    else:
-        published = {f"published_{feed.name}": published_files(lake, feed, up_to) for feed in LEDGER_FEEDS}
-    for feed in (TRANSACTIONS, EXPORT_DECLARATIONS):
-        engine.register(con, f"published_{feed.name}", published[f"published_{feed.name}"], like=feed.name)
-    engine.register(con, "transaction_kinds", transaction_kinds_relation())
-    engine.create_table(con, "exact_activity", "select_last_activity", None, as_of)
+    _find_exact_activity(con, lake, up_to, as_of)
     # A refused account row speaks of its own month only; refused ledger rows stay until they are mended. One without
     # a date stands in the month of the run that read it, and is a gap for every month that this run loaded.
     for relation_name, relation in open_quarantine_relations(lake, max(up_to, _observed_in(ws, period))).items():
@@ -85,6 +77,31 @@ def _account_facts(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: P
     return engine.run(
         con, "derive_account_facts", None, {"window_start": ws.calendar.start(ws.calendar.window(period)[0]), **as_of}
     )
+
+
+def _find_exact_activity(con: DuckDBPyConnection, lake: Lake, up_to: str, as_of: dict[str, date]) -> None:
+    """Leave ``exact_activity``: the last activity up to the day of the accounts in ``doubtful``, read from their rows.
+
+    What counts lies in a month whose activity says that it has any, and no later than that says. So the most promising
+    months are looked at first, and no others once none of them can hold a later day than was found: for most accounts
+    that is one month more than those in doubt. Twice as many each time, so that few rounds are enough for anyone.
+    """
+    con.execute("CREATE OR REPLACE TEMP VIEW asked_accounts AS SELECT account_key FROM doubtful")
+    engine.create_table(con, "activity_bounds", "select_activity_bounds", None, as_of)
+    con.execute("CREATE OR REPLACE TEMP TABLE looked_in (dataset VARCHAR, period VARCHAR)")
+    for feed in LEDGER_FEEDS:
+        keep_no_items(con, feed)
+    months = 1
+    while True:
+        engine.create_table(con, "exact_activity", "select_last_activity", None, as_of)
+        engine.create_table(con, "in_question", "select_months_in_question", None, {"months": months})
+        found = con.execute("SELECT dataset, period FROM in_question").fetchall()
+        if not found:
+            return
+        for feed in LEDGER_FEEDS:
+            keep_items_of_accounts(con, lake, feed, up_to, found)
+        con.execute("INSERT INTO looked_in SELECT * FROM in_question")
+        months *= 2
 
 
 def _observed_in(ws: Workspace, period: Period) -> str:

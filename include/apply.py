@@ -23,7 +23,7 @@ from include.carm.period import Period
 from include.change_file import change_file_sha256, publish_change_file
 from include.database import write_transaction
 from include.journal import applied_changes, count_outcomes, journal_sha256, write_journal
-from include.moved_accounts import find_moved
+from include.moved_accounts import count_known, find_moved
 from include.notice_intents import owe_changes
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.plan import LIVE_FOR_GOOD, hash_plan
@@ -57,6 +57,7 @@ def apply_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[
         if plan is None or not _may_pass(ws, connection, plan):
             return _settled(ws, connection, plan_hash, plan)
     planned = _read_planned(ws, plan)
+    known = count_known(ws, plan, planned)
     with _register_locked(ws) as (connection, register):
         # Asked again, now that nobody else can answer it differently.
         plan = _find_plan(connection, period, plan_hash, month)
@@ -64,7 +65,7 @@ def apply_plan(ws: Workspace, month: Mapping[str, Any], plan_hash: str) -> dict[
             return _settled(ws, connection, plan_hash, plan)
         _require_newest(connection, period)
         with source_snapshot(ws) as source:
-            moved = find_moved(ws, connection, register or source, source, plan, planned)
+            moved = find_moved(ws, connection, register or source, source, plan, planned, known)
         approved_by = approver_of(connection, plan_hash)
         done = "applied" if register is not None else "handed_over"
         write_journal(

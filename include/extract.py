@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,16 @@ from include.carm.period import Period
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
 from include.month_locks import require_unlocked
-from include.published import KEY, NUMBER, Month, concerned_files, find_months, published_months, register_published
+from include.published import (
+    KEY,
+    NUMBER,
+    Month,
+    concerned_files,
+    find_months,
+    hinted_files,
+    may_hold,
+    register_published,
+)
 from include.source_rows import (
     Columns,
     RawFile,
@@ -215,7 +225,7 @@ def _extract_ledger(
             log.info("%s: no such table, so its months are %s", feed.name, plan.feed_states[feed.name])
         refused = open_quarantine_keys(ws, lake, feed, plan.prior)
         with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-            _ask_published(con, lake, feed, plan, [nothing], refused)
+            _ask_published(ws, con, lake, feed, plan, [nothing], refused)
         return 0
     columns = require_columns(feed, present)
     totals, undated = _count_source(ws, connection, feed, columns, plan)
@@ -441,10 +451,9 @@ def _keys_to_look_for(
     if plan.prior is None:
         return set()
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
-        _ask_published(con, lake, feed, plan, raws, quarantined)
+        _ask_published(ws, con, lake, feed, plan, raws, quarantined)
         keys = pa.concat_tables(pq.read_table(raw.path, columns=[feed.key, "revision"]) for raw in raws)
         engine.register(con, "raw_keys", keys.rename_columns(["item_id", "revision"]))
-        engine.register(con, "moved", moved_ranges(ws, plan, feed))
         register_published(con, feed, concerned_files(con, lake, feed, plan.months_of(feed, KEY)))
         engine.register(con, "fetched_ranges", fetched_ranges(ws, plan, feed))
         found = engine.run_table(con, "select_keys_read_elsewhere").column("item_id").to_pylist()
@@ -454,6 +463,7 @@ def _keys_to_look_for(
 
 
 def _ask_published(
+    ws: Workspace,
     con: DuckDBPyConnection,
     lake: Lake,
     feed: LedgerFeed,
@@ -464,20 +474,36 @@ def _ask_published(
     """Note in the plan in which months something was published of what ``raws`` hold, or under a refused row's key.
 
     Asked here for the gate too, because it is the one question whose answer costs more with each month of history.
-    Where an earlier month moved, the rows of every month are asked for by their days. Leaves the relation ``asked``.
+    Where an earlier month moved, what was published as posted in it is asked for as well: the source may hold it no
+    longer. Leaves the relations ``asked`` and ``moved``.
     """
     engine.register(con, "read_rows", [raw.path for raw in raws])
     engine.register(con, "refused", pa.table({"item_id": pa.array(sorted(quarantined), pa.string())}))
+    _register_moved(ws, con, lake, feed, plan)
     con.execute(
         f"CREATE OR REPLACE TEMP VIEW asked AS SELECT {feed.key} AS item_id FROM read_rows "  # noqa: S608
-        "UNION ALL SELECT item_id FROM refused"
+        "UNION ALL SELECT item_id FROM refused UNION ALL SELECT item_id FROM moved_keys"
     )
     engine.register(con, "reversing_numbers", _reversing_numbers(con, feed))
     engine.create_view(con, "wanted", "select_wanted")
-    found = find_months(con, lake, feed, plan.prior)
-    if plan.moved.get(feed.name):
-        found[KEY] = published_months(lake, feed, plan.prior)
-    plan.published_in[feed.name] = found
+    plan.published_in[feed.name] = find_months(con, lake, feed, plan.prior)
+
+
+def _register_moved(ws: Workspace, con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, plan: ExtractPlan) -> None:
+    """Make ``moved`` readable, and ``moved_keys``: the keys of all that was published as posted in a moved month.
+
+    Only files are proved and read whose statistics say that they may hold such rows.
+    """
+    moved = moved_ranges(ws, plan, feed)
+    engine.register(con, "moved", moved)
+    bounds = [(row["start_on"], row["end_on"]) for row in moved.to_pylist()]
+    may = partial(may_hold, column=feed.posted, bounds=bounds)
+    files = hinted_files(lake, feed, plan.prior, may) if bounds else []
+    engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE moved_keys AS SELECT DISTINCT {feed.key} AS item_id "  # noqa: S608
+        f"FROM published_{feed.name} INNER JOIN moved ON {feed.posted} BETWEEN moved.start_on AND moved.end_on"
+    )
 
 
 def _ask_numbers_again(

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import delete, insert, select
 
 from include import engine
+from include.account_rows import months_of_accounts
 from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.database import write_transaction
@@ -39,6 +40,7 @@ from include.published import (
     hinted_files,
     keys_dataset,
     may_hold,
+    month_files,
     publish_keys,
     published_files,
     register_published,
@@ -415,10 +417,27 @@ def _totals_carried(lake: Lake, batch: Batch, feed: LedgerFeed, recounted: set[s
 def register_standing_items(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
     """Make ``standing_items`` readable: every source row of a feed that the lake knew at ``up_to``, as it knew it."""
     files = published_files(lake, feed, up_to)
+    _register_open_quarantine(con, lake, feed, up_to)
+    _register_standing(con, feed, files, files)
+
+
+def register_standing_of_accounts(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
+    """The same, of what was published the rows of the accounts in ``asked_accounts`` alone.
+
+    Only the months are read in which they have any; a later version of one of their rows, which may stand on another
+    account, is looked for where statistics say that there are later versions.
+    """
+    files = month_files(lake, months_of_accounts(con, lake, feed, up_to))
+    _register_open_quarantine(con, lake, feed, up_to)
+    _register_standing(con, feed, files, hinted_files(lake, feed, up_to, has_later_version))
+    engine.create_table(con, "account_items", "select_account_items")
+    con.execute("CREATE OR REPLACE TEMP VIEW published_items AS SELECT * FROM account_items")
+
+
+def _register_open_quarantine(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str) -> None:
     relations: dict[str, engine.Relation] = dict(open_quarantine_relations(lake, up_to))
     engine.create_table(con, "open_now", "select_open_quarantine", relations, {"dataset": feed.name})
     con.execute("CREATE OR REPLACE TEMP VIEW open_quarantine AS SELECT * FROM open_now")
-    _register_standing(con, feed, files, files)
 
 
 def count_image(ws: Workspace, lake: Lake, con: DuckDBPyConnection, feed: LedgerFeed, up_to: str) -> pa.Table:

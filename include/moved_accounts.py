@@ -19,13 +19,12 @@ from sqlalchemy import func, or_, select
 
 from include import engine
 from include.feeds import ACCOUNTS, LEDGER_FEEDS, LedgerFeed
-from include.ledger import register_standing_items
+from include.ledger import register_standing_of_accounts
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS, HOLDS
 from include.source_schema import TABLES, canonical_bn15
 from include.source_totals import EXPORT_KIND, readable_amount
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
     from sqlalchemy.engine import Connection, Row
 
     from include.workspace import Workspace
@@ -45,16 +44,40 @@ _SOURCE_ROWS = pa.schema(
         ("last_activity", pa.string()),
     ]
 )
+_KNOWN_ROWS = _SOURCE_ROWS.remove(_SOURCE_ROWS.get_field_index("is_later"))
+
+
+def count_known(ws: Workspace, plan: Row[Any], planned: pa.Table) -> pa.Table:
+    """Count, sum and last days of the planned accounts' rows as the lake knew them when the plan was made.
+
+    One row an account, feed, kind and status. Whatever was extracted since, this never changes: so it is counted before
+    anything is locked, and read of the months alone in which the accounts have rows.
+    """
+    tables = [_KNOWN_ROWS.empty_table()]
+    if planned.num_rows:
+        with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
+            engine.register(con, "planned", planned)
+            con.execute("CREATE TEMP TABLE asked_accounts AS SELECT account_key FROM planned")
+            for feed in LEDGER_FEEDS:
+                register_standing_of_accounts(con, ws.lake(), feed, plan.period)
+                tables.append(engine.run_table(con, "select_known_rows", parameters={"feed": feed.name}))
+    return pa.concat_tables(tables)
 
 
 def find_moved(
-    ws: Workspace, connection: Connection, register: Connection, source: Connection, plan: Row[Any], planned: pa.Table
+    ws: Workspace,
+    connection: Connection,
+    register: Connection,
+    source: Connection,
+    plan: Row[Any],
+    planned: pa.Table,
+    known: pa.Table,
 ) -> dict[str, str]:
     """The accounts among ``planned`` that moved since the plan was made, each with the word for what moved.
 
-    ``planned`` is the relation of ``select_planned_changes``. ``register`` reads the accounts, ``source`` the ledger
-    feeds, ``connection`` what the pipeline recorded. The words: ``another_version``, ``on_hold``, ``recorded_since``,
-    ``announcement_withdrawn``, ``handed_over_before``.
+    ``planned`` is the relation of ``select_planned_changes``, ``known`` what :func:`count_known` found of it.
+    ``register`` reads the accounts, ``source`` the ledger feeds, ``connection`` what the pipeline recorded. The words:
+    ``another_version``, ``on_hold``, ``recorded_since``, ``announcement_withdrawn``, ``handed_over_before``.
     """
     numbers = planned.column("bn15").to_pylist()
     if not numbers:
@@ -67,8 +90,7 @@ def find_moved(
         engine.register(con, "handed_over", _read_handed_over(connection, plan))
         rows = [_read_source_rows(source, feed, plan, numbers) for feed in LEDGER_FEEDS]
         engine.register(con, "source_rows", pa.concat_tables(rows))
-        known = [_count_known_rows(ws, con, feed, plan) for feed in LEDGER_FEEDS]
-        engine.register(con, "known_rows", pa.concat_tables(known))
+        engine.register(con, "known_rows", known)
         parameters = {"as_of": plan.as_of, "effective_on": plan.effective_on}
         moved = engine.run_table(con, "select_moved_accounts", parameters=parameters)
     return dict(zip(moved.column("bn15").to_pylist(), moved.column("moved").to_pylist(), strict=True))
@@ -153,12 +175,6 @@ def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numb
     last = func.max(rows.c.posted), func.max(rows.c.activity)
     columns = bn15, sa.literal(feed.name).label("feed"), kind, status, is_later, func.count(), total, *last
     return _fetch(source, select(*columns).group_by(*groups), _SOURCE_ROWS)
-
-
-def _count_known_rows(ws: Workspace, con: DuckDBPyConnection, feed: LedgerFeed, plan: Row[Any]) -> pa.Table:
-    """The same as the lake knew it when the plan was made, whatever was extracted since."""
-    register_standing_items(con, ws.lake(), feed, plan.period)
-    return engine.run_table(con, "select_known_rows", parameters={"feed": feed.name})
 
 
 def _fetch(connection: Connection, query: sa.Select[*tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

@@ -1,45 +1,33 @@
--- Purpose: The last activity of doubtful accounts up to the day, read from the rows again.
--- Grain: one row per such account that has any activity left.
--- Reads: published_transactions, published_export_declarations, transaction_kinds, doubtful
+-- Purpose: The last activity of doubtful accounts up to the day, read from the rows of their items again.
+-- Grain: one row per such account that has any activity left in these rows.
+-- Reads: transactions_again, export_declarations_again, doubtful
 -- Writes: nothing, is the relation exact_activity
 -- Parameters: $as_of (date)
 -- Rerun: same inputs give the same rows in the same order.
-WITH published AS (
+--
+-- All rows of an item are there: its last one may stand on another account.
+WITH items AS (
     SELECT
-        't' || published_transactions.transaction_id AS item,
-        published_transactions.revision,
-        published_transactions.version,
-        published_transactions.arrival,
-        published_transactions.account_key,
-        published_transactions.is_counted,
-        transaction_kinds.activity,
-        published_transactions.activity_on
-    FROM published_transactions
-    INNER JOIN transaction_kinds ON published_transactions.kind = transaction_kinds.kind
-    WHERE published_transactions.arrival NOT IN ('moved', 'restored')
+        't' || transactions_again.item_id AS item,
+        transactions_again.revision,
+        transactions_again.version,
+        transactions_again.arrival,
+        transactions_again.account_key,
+        transactions_again.is_counted,
+        transactions_again.activity,
+        transactions_again.activity_on
+    FROM transactions_again
     UNION ALL
     SELECT
-        'e' || published_export_declarations.declaration_id AS item,
-        published_export_declarations.revision,
-        published_export_declarations.version,
-        published_export_declarations.arrival,
-        published_export_declarations.account_key,
-        published_export_declarations.is_counted,
-        'export' AS activity,
-        published_export_declarations.exported_on AS activity_on
-    FROM published_export_declarations
-    WHERE published_export_declarations.arrival NOT IN ('moved', 'restored')
-),
-
-items AS (
-    -- All rows of every item that ever stood on a doubtful account: its last row may stand elsewhere.
-    SELECT published.*
-    FROM published
-    SEMI JOIN (
-        SELECT DISTINCT published.item
-        FROM published
-        SEMI JOIN doubtful ON published.account_key = doubtful.account_key
-    ) AS theirs ON published.item = theirs.item
+        'e' || export_declarations_again.item_id AS item,
+        export_declarations_again.revision,
+        export_declarations_again.version,
+        export_declarations_again.arrival,
+        export_declarations_again.account_key,
+        export_declarations_again.is_counted,
+        export_declarations_again.activity,
+        export_declarations_again.activity_on
+    FROM export_declarations_again
 ),
 
 keys AS (
@@ -61,6 +49,7 @@ SELECT
     max(states.activity_on) FILTER (WHERE states.activity = 'export') AS last_export_on,
     max(states.activity_on) FILTER (WHERE states.activity = 'other') AS last_other_on
 FROM states
+SEMI JOIN doubtful ON states.account_key = doubtful.account_key
 WHERE states.is_counted AND states.activity_on <= $as_of
 GROUP BY states.account_key
 ORDER BY states.account_key

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select, update
 
 from include import engine
 from include.carm.errors import Unavailable
@@ -108,6 +108,38 @@ def test_a_lake_without_numbers_gives_the_same_month(copied: Callable[[str], Wor
     assert counts["arrivals"]["revision"] > 0
     assert rows_of(with_numbers.lake().seals()) == rows_of(without.lake().seals())
     assert without.lake().periods("transactions_key_hashes") == [period]
+
+
+def test_a_month_that_moved_opens_no_month_but_those_of_its_rows(copied: Callable[[str], Workspace]) -> None:
+    with_numbers, without = copied("with"), copied("without")
+    # As an older release: all months are looked at, so that the months found by numbers are held against all of them.
+    forget_numbers(without)
+    period = last_complete_period(with_numbers)
+    long_ago = period.plus(-20)
+    arrived, looked_at = [], []
+    for ws in (with_numbers, without):
+        rows = SOURCE.tables["transactions"]
+        post(ws, "P-LATE", "PMT", ws.calendar.start(long_ago), -5_100)
+        days = rows.c.posted_on.between(ws.calendar.start(long_ago), ws.calendar.end(long_ago))
+        with ws.source.begin() as connection:
+            paid = select(func.max(rows.c.transaction_id)).where(
+                days, rows.c.kind == "PMT", rows.c.status == "accepted"
+            )
+            edited = connection.execute(paid).scalar_one()
+            connection.execute(update(rows).where(rows.c.transaction_id == edited).values(amount_cents=-1))
+            connection.execute(delete(rows).where(rows.c.transaction_id == "P-OLD"))
+        month, plan = extracted(ws, period)
+        assert plan.moved[TRANSACTIONS.name] == [str(long_ago)]
+        looked_at.append(plan.months_of(TRANSACTIONS, KEY))
+        arrived.append(validate_month(ws, month)["arrivals"])
+
+    everything = published_months(with_numbers.lake(), TRANSACTIONS, str(period.previous()))
+    assert looked_at[1] == everything
+    assert (TRANSACTIONS.name, str(long_ago)) in looked_at[0]
+    assert len(looked_at[0]) < len(everything) / 2
+    assert arrived[0] == arrived[1]
+    assert all(arrived[0][word] > 0 for word in ("late", "drift", "vanished"))
+    assert rows_of(with_numbers.lake().seals()) == rows_of(without.lake().seals())
 
 
 def extracted(ws: Workspace, period: Period) -> tuple[dict[str, Any], ExtractPlan]:
