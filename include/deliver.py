@@ -25,7 +25,7 @@ from include.audit import append_link
 from include.carm.counts import tell_count
 from include.carm.errors import DataError, UsageError
 from include.database import plain_errors, write_transaction
-from include.mail import Sender, compose_mail
+from include.mail import Sender, compose_mail, kept_headers
 from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unanswered, unreachable
 from include.operations_notice_tables import OUTBOX
 from include.outbox import find_message, is_suppressed, list_messages, read_parts
@@ -238,8 +238,9 @@ class _Run:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._connect()
+        sent_at = self.clock.instant()
         try:
-            mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.instant())
+            mail = compose_mail(message, read_parts(self.ws, message), self.sender, sent_at)
         except DataError as error:
             self.unread.add(message["message_key"])
             self.first_problem = self.first_problem or str(error)
@@ -247,7 +248,7 @@ class _Run:
             return
         try:
             self.server.address(message["address"])
-            if not self._begin(message, mail):
+            if not self._begin(message, mail, kept_headers(message, self.sender, sent_at)):
                 log.warning("message %s was taken over by another sender: left to it", message["message_key"][:12])
                 self.server.give_up()
                 return
@@ -279,9 +280,10 @@ class _Run:
 
     # What became of a message
 
-    def _begin(self, message: Mapping[str, Any], mail: bytes) -> bool:
+    def _begin(self, message: Mapping[str, Any], mail: bytes, headers: str) -> bool:
         """Note that the server is about to be given the message; False where another sender has it by now."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
+        values["headers"] = headers
         return self._write(message, values, ("sending",), is_awaited=not self.book.outlives_us_alone)
 
     def _put_off(self, message: Mapping[str, Any], refusal: PutOff) -> None:

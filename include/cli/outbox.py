@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from include.workspace import Workspace
 
 _PARTS = ("text", "html", "mail")
+_BEGUN = ("sending", "sent", "failed", "unknown")
+"""States of a message that the server was given, if its ``mime_sha256`` says so: planned again, it will be another."""
+_COMPOSED = {
+    "handed_over": "This is the mail as the server was given it: it has the SHA-256 that was recorded before",
+    "otherwise": (
+        "This is NOT the mail as the server was given it: its SHA-256 is not the recorded one. The row was changed, or "
+        "another release composed it"
+    ),
+    "now": "The server was not given this mail: it is shown as it would be sent now, with the settings of now",
+}
 _STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
 
 
@@ -78,15 +88,25 @@ def _list_lines(
 @click.option("--part", type=click.Choice(_PARTS), default="text", show_default=True, help="What to print.")
 @in_workspace
 def show_message(ws: Workspace, as_json: bool, key: str, part: str) -> None:
-    """Print what message KEY says. The part mail is the whole mail, with the address."""
+    """Print what message KEY says. The part mail is the whole mail, with the address.
+
+    Of a mail that was handed over it is that very one, proved by its SHA-256; of any other what would be sent now.
+    Which of the two is said on standard error.
+    """
     from include.outbox import find_message, read_parts
 
     with ws.operations.connect() as connection:
         message = find_message(connection, key)
     parts = read_parts(ws, message)
-    content = _compose(message, parts) if part == "mail" else {"text": parts.text, "html": parts.html}[part]
-    facts = {"message_key": message["message_key"], "state": message["state"], part: content.decode()}
-    show(as_json, facts, [content.decode().rstrip()])
+    facts = {"message_key": message["message_key"], "state": message["state"]}
+    if part == "mail":
+        content, facts["composed"] = _compose(message, parts)
+        facts["mime_sha256"] = message["mime_sha256"] if facts["composed"] != "now" else None
+        if not as_json:
+            click.echo(_COMPOSED[facts["composed"]], err=True)
+    else:
+        content = {"text": parts.text, "html": parts.html}[part]
+    show(as_json, {**facts, part: content.decode()}, [content.decode().rstrip()])
 
 
 @outbox.command("resend")
@@ -189,13 +209,17 @@ def preview(
     show(as_json, facts, lines)
 
 
-def _compose(message: Mapping[str, Any], parts: Any) -> bytes:
-    from datetime import UTC, datetime
+def _compose(message: Mapping[str, Any], parts: Any) -> tuple[bytes, str]:
+    """The mail, and a key of ``_COMPOSED`` that says what it is."""
+    from hashlib import sha256
 
     from include.airflow_settings import AirflowSettings
-    from include.mail import compose_mail
+    from include.mail import compose_again, compose_mail
     from include.mail_route import MailRoute
+    from include.system_clock import SystemClock
 
+    if message["mime_sha256"] and message["state"] in _BEGUN:
+        mail = compose_again(message, parts)
+        return mail, "handed_over" if sha256(mail).hexdigest() == message["mime_sha256"] else "otherwise"
     route = MailRoute.of(AirflowSettings.load().connection("carm_smtp"))
-    written = message["changed_at"] or "1970-01-01T00:00:00Z"
-    return compose_mail(message, parts, route.sender, datetime.fromisoformat(written).astimezone(UTC))
+    return compose_mail(message, parts, route.sender, SystemClock().instant()), "now"
