@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -345,6 +345,8 @@ def _written(instant: datetime) -> str:
 
 # What a person decides
 
+_MAY_HAVE_ARRIVED = ("unknown", "planned")
+
 
 def plan_again(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
     """Plan a message again that failed, or of which nobody knows whether it arrived; a person answers for it.
@@ -365,8 +367,24 @@ def plan_failed_again(
 
 
 def take_for_sent(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
-    """Record of a message of unknown fate that it did arrive, as a person found out."""
-    return _decide_about(ws, key, "sent", ("unknown",), reason, recorded_by)
+    """Record of a message that it did arrive, as a person found out: one of unknown fate, or one that is planned.
+
+    A planned one was sent where the database is an older one that was put back.
+    """
+    return _decide_about(ws, key, "sent", _MAY_HAVE_ARRIVED, reason, recorded_by)
+
+
+def take_all_for_sent(ws: Workspace, keys: Iterable[str], *, reason: str, recorded_by: str) -> list[dict[str, Any]]:
+    """The same of many; those that are sent already stay as they are. All of them or, where one is no message, none."""
+    reason, recorded_by = require_reason(reason), require_person(recorded_by)
+    decided = []
+    with _open_outbox(ws) as connection:
+        for key in dict.fromkeys(keys):
+            message = find_message(connection, key)
+            if message["state"] != "sent":
+                _require_state(message, _MAY_HAVE_ARRIVED)
+                decided.append(_decide(connection, message, message["state"], "sent", reason, recorded_by))
+    return decided
 
 
 def _decide_about(
@@ -375,12 +393,16 @@ def _decide_about(
     reason, recorded_by = require_reason(reason), require_person(recorded_by)
     with _open_outbox(ws) as connection:
         message = find_message(connection, key)
-        if message["state"] not in allowed:
-            raise UsageError(
-                f"message {message['message_key'][:12]} is {message['state']}: only one that is "
-                f"{' or '.join(allowed)} can be decided about"
-            )
+        _require_state(message, allowed)
         return _decide(connection, message, message["state"], state, reason, recorded_by)
+
+
+def _require_state(message: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    if message["state"] not in allowed:
+        raise UsageError(
+            f"message {message['message_key'][:12]} is {message['state']}: only one that is {' or '.join(allowed)} can "
+            "be decided about"
+        )
 
 
 def _decide(

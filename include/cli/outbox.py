@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from include.cli.group import by_a_person, carm, in_workspace, show
 if TYPE_CHECKING:
     from include.workspace import Workspace
 
+_KEY = re.compile(r"[0-9a-f]{32}")
 _PARTS = ("text", "html", "mail")
 _BEGUN = ("sending", "sent", "failed", "unknown")
 """States of a message that the server was given, if its ``mime_sha256`` says so: planned again, it will be another."""
@@ -25,7 +27,7 @@ _COMPOSED = {
         "This is NOT the mail as the server was given it: its SHA-256 is not the recorded one. The row was changed, or "
         "another release composed it"
     ),
-    "now": "The server was not given this mail: it is shown as it would be sent now, with the settings of now",
+    "now": "Nothing here tells that the server was given this mail: it is shown as it would be sent now",
 }
 _STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
 
@@ -150,15 +152,51 @@ def resend(
 
 
 @outbox.command("sent")
-@click.argument("key")
+@click.argument("key", required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file of keys or Message-IDs, one a line, in place of KEY.",
+)
 @by_a_person
 @in_workspace
-def mark_sent(ws: Workspace, as_json: bool, key: str, reason: str, person: str) -> None:
-    """Record that message KEY, of unknown fate, did arrive, as the log of the mail server says."""
-    from include.deliver import take_for_sent
+def mark_sent(ws: Workspace, as_json: bool, key: str | None, file: Path | None, reason: str, person: str) -> None:
+    """Record that message KEY did arrive, as the log of the mail server says: one of unknown fate, or a planned one.
 
-    facts = take_for_sent(ws, key, reason=reason, recorded_by=person)
-    show(as_json, facts, [f"message {facts['message_key'][:12]} ({facts['kind']}) is sent, says {person}"])
+    A planned one was sent where an older database was put back. All of a FILE is recorded, or nothing of it.
+    """
+    from include.deliver import take_all_for_sent, take_for_sent
+
+    if (key is None) == (file is None):
+        raise UsageError("name one message by its key, or a file of many with --from")
+    passed_over = 0
+    if key:
+        taken = [take_for_sent(ws, key, reason=reason, recorded_by=person)]
+    else:
+        assert file is not None
+        keys, passed_over = _read_keys(file)
+        taken = take_all_for_sent(ws, keys, reason=reason, recorded_by=person)
+    lines = [f"message {one['message_key'][:12]} ({one['kind']}) was {one['was']}, is sent" for one in taken[:20]]
+    if passed_over:
+        lines.append(f"{tell_count(passed_over, 'line')} of {file} named no message of ours: passed over")
+    lines.append(f"{tell_count(len(taken), 'message')} taken for sent, by {person}")
+    show(as_json, {"sent": taken, "passed_over": passed_over}, lines)
+
+
+def _read_keys(file: Path) -> tuple[list[str], int]:
+    """The keys in a file of keys or Message-IDs, ``<key@domain>``, and how many lines are neither.
+
+    A server has mail of others too, and our own samples to a test address.
+    """
+    try:
+        words = [line.strip().strip("<>").partition("@")[0] for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise UsageError(f"{file} is no text: write one Message-ID a line") from None
+    keys = [word for word in words if _KEY.fullmatch(word)]
+    if not keys:
+        raise UsageError(f"{file} names no message: write one Message-ID a line, as <key@domain> or the key alone")
+    return keys, len(words) - len(keys)
 
 
 @carm.group("notices")

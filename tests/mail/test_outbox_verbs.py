@@ -164,12 +164,50 @@ def test_what_was_sent_is_not_sent_again(post: PostOffice) -> None:
 def test_an_unknown_one_is_taken_for_sent(post: PostOffice) -> None:
     unknown, other = post.plan("lost@example.org", "never-rcpt@example.org")
     post.send()
-    assert outbox("sent", unknown, *BECAUSE).stdout == f"message {unknown[:12]} (closure) is sent, says clerk\n"
+    told = outbox("sent", unknown, *BECAUSE)
+    assert told.stdout == f"message {unknown[:12]} (closure) was unknown, is sent\n1 message taken for sent, by clerk\n"
     assert outbox("sent", other, *BECAUSE).exit_code == 2
     assert decided(post) == [(unknown, "unknown", "sent", "clerk")]
     assert post.send()["sent"] == 0
     # Which mail it was is known as before.
     assert mail_of(post, unknown)["composed"] == "handed_over"
+
+
+def test_after_an_older_database_was_put_back_what_the_servers_log_has_is_not_sent_again(
+    post: PostOffice, tmp_path: Path
+) -> None:
+    sent = post.plan("one@example.org", "two@example.org", "three@example.org")
+    post.send()
+    # The state of before: the database forgot the mail, the server did not.
+    forgotten = sent[:2] + post.plan("four@example.org")
+    with write_transaction(post.ws.operations) as connection:
+        connection.execute(
+            update(OUTBOX).where(OUTBOX.c.message_key.in_(forgotten)).values(state="planned", mime_sha256=None)
+        )
+    log = tmp_path / "message-ids.txt"
+    ids = [f"<{key}@example.org>" for key in [*sent, sent[0]]]
+    log.write_text("\n".join([*ids, "<test-1-20220105@example.org>", "<of another program>"]))
+    assert outbox("sent", "--from", str(log), *BECAUSE).stdout.splitlines()[-2:] == [
+        f"2 lines of {log} named no message of ours: passed over",
+        "2 messages taken for sent, by clerk",
+    ]
+    assert sorted(decided(post)) == sorted((key, "planned", "sent", "clerk") for key in sent[:2])
+    assert post.send()["sent"] == 1
+    assert sorted(post.taken.addresses) == sorted(
+        ["one@example.org", "two@example.org", "three@example.org", "four@example.org"]
+    )
+
+
+def test_a_file_with_a_key_that_is_not_known_or_with_none_records_nothing(post: PostOffice, tmp_path: Path) -> None:
+    (key,) = post.plan("one@example.org")
+    log = tmp_path / "message-ids.txt"
+    for written in (f"{key}\n{'0' * 32}\n", "<of-another-program@example.org>\n", ""):
+        log.write_text(written)
+        assert outbox("sent", "--from", str(log), *BECAUSE).exit_code == 2
+    log.write_bytes(b"\xff\xfe")
+    assert outbox("sent", "--from", str(log), *BECAUSE).exit_code == 2
+    assert outbox("sent", key, "--from", str(log), *BECAUSE).exit_code == outbox("sent", *BECAUSE).exit_code == 2
+    assert (post.row(key)["state"], decided(post)) == ("planned", [])
 
 
 @pytest.mark.parametrize(
