@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from include.audit import append_link
 from include.carm.counts import tell_count
 from include.carm.errors import DataError, UsageError
 from include.database import plain_errors, write_transaction
-from include.mail import Sender, compose_mail
+from include.mail import Sender, compose_mail, kept_headers
 from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unanswered, unreachable
 from include.operations_notice_tables import OUTBOX
 from include.outbox import AFTER_THE_NEW, find_message, is_suppressed, list_messages, read_parts
@@ -246,8 +246,9 @@ class _Run:
     def _send(self, message: Mapping[str, Any]) -> bool:
         """Returns whether the server was asked."""
         self._connect()
+        sent_at = self.clock.instant()
         try:
-            mail = compose_mail(message, read_parts(self.ws, message), self.sender, self.clock.instant())
+            mail = compose_mail(message, read_parts(self.ws, message), self.sender, sent_at)
         except DataError as error:
             self.unread += 1
             self.first_problem = self.first_problem or str(error)
@@ -256,7 +257,7 @@ class _Run:
             return False
         try:
             self.server.address(message["address"])
-            if not self._begin(message, mail):
+            if not self._begin(message, mail, kept_headers(message, self.sender, sent_at)):
                 self.server.give_up()
                 self._leave(message)
                 return True
@@ -289,9 +290,10 @@ class _Run:
 
     # What became of a message
 
-    def _begin(self, message: Mapping[str, Any], mail: bytes) -> bool:
+    def _begin(self, message: Mapping[str, Any], mail: bytes, headers: str) -> bool:
         """Note that the server is about to be given the message; False where that may not be any more."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
+        values["headers"] = headers
         may_be = (OUTBOX.c.state == "sending") & ~is_suppressed()
         return self._write(message, values, may_be, is_awaited=not _shares_our_fate(self.ws.operations))
 
@@ -360,6 +362,8 @@ def _written(instant: datetime) -> str:
 
 # What a person decides
 
+_MAY_HAVE_ARRIVED = ("unknown", "planned")
+
 
 def plan_again(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
     """Plan a message again that failed, or of which nobody knows whether it arrived; a person answers for it.
@@ -380,8 +384,24 @@ def plan_failed_again(
 
 
 def take_for_sent(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
-    """Record of a message of unknown fate that it did arrive, as a person found out."""
-    return _decide_about(ws, key, "sent", ("unknown",), reason, recorded_by)
+    """Record of a message that it did arrive, as a person found out: one of unknown fate, or one that is planned.
+
+    A planned one was sent where the database is an older one that was put back.
+    """
+    return _decide_about(ws, key, "sent", _MAY_HAVE_ARRIVED, reason, recorded_by)
+
+
+def take_all_for_sent(ws: Workspace, keys: Iterable[str], *, reason: str, recorded_by: str) -> list[dict[str, Any]]:
+    """The same of many; those that are sent already stay as they are. All of them or, where one is no message, none."""
+    reason, recorded_by = require_reason(reason), require_person(recorded_by)
+    decided = []
+    with _open_outbox(ws) as connection:
+        for key in dict.fromkeys(keys):
+            message = find_message(connection, key)
+            if message["state"] != "sent":
+                _require_state(message, _MAY_HAVE_ARRIVED)
+                decided.append(_decide(connection, message, message["state"], "sent", reason, recorded_by))
+    return decided
 
 
 def _decide_about(
@@ -390,12 +410,16 @@ def _decide_about(
     reason, recorded_by = require_reason(reason), require_person(recorded_by)
     with _open_outbox(ws) as connection:
         message = find_message(connection, key)
-        if message["state"] not in allowed:
-            raise UsageError(
-                f"message {message['message_key'][:12]} is {message['state']}: only one that is "
-                f"{' or '.join(allowed)} can be decided about"
-            )
+        _require_state(message, allowed)
         return _decide(connection, message, message["state"], state, reason, recorded_by)
+
+
+def _require_state(message: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    if message["state"] not in allowed:
+        raise UsageError(
+            f"message {message['message_key'][:12]} is {message['state']}: only one that is {' or '.join(allowed)} can "
+            "be decided about"
+        )
 
 
 def _decide(

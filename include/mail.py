@@ -6,8 +6,9 @@ or a subject holds: a text is brought to one line before it becomes a header.
 
 from __future__ import annotations
 
+import json
 from binascii import b2a_qp
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
@@ -64,9 +65,8 @@ def compose_mail(message: Mapping[str, Any], parts: Parts, sender: Sender, sent_
         for number, calendar in enumerate(parts.calendars, start=1):
             name = f"session-{number}.ics" if len(parts.calendars) > 1 else "session.ics"
             mail.attach(_calendar(calendar.decode(), name))
-    name = " / ".join(sender.letterhead.from_name[language] for language in languages)
     headers = {
-        "From": formataddr((one_line(name), sender.address)),
+        "From": _from(sender, languages),
         "To": message["address"],
         "Reply-To": sender.letterhead.reply_to,
         "Subject": _written(message["subject"]),
@@ -89,14 +89,53 @@ def compose_mail(message: Mapping[str, Any], parts: Parts, sender: Sender, sent_
     return mail.as_bytes(policy=_POLICY)
 
 
+def kept_headers(message: Mapping[str, Any], sender: Sender, sent_at: datetime) -> str:
+    """What the headers of a mail hold beside its row, as JSON: kept with the row, it composes the same bytes again.
+
+    The settings of the day are in it, for they may be others when somebody asks what was sent.
+    """
+    languages = LANGUAGES[message["language"]]
+    kept: dict[str, Any] = {
+        "date": sent_at.isoformat(timespec="seconds"),
+        "from": sender.address,
+        "from_name": {language: sender.letterhead.from_name[language] for language in languages},
+        "reply_to": sender.letterhead.reply_to,
+    }
+    if message["kind"] in LIST_KINDS:
+        link = sender.unsubscribe_link
+        kept |= {"mailbox": sender.mailbox, "link": link(message["recipient_key"]) if link else None}
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def compose_again(message: Mapping[str, Any], parts: Parts) -> bytes:
+    """The mail of a row whose ``headers`` were kept when it was about to be handed over."""
+    kept = json.loads(message["headers"])
+    letterhead, link = Letterhead(kept["from_name"], kept["reply_to"], ""), kept.get("link")
+    sender = Sender(kept["from"], letterhead, kept.get("mailbox", ""), (lambda _: link) if link else None)
+    return compose_mail(message, parts, sender, datetime.fromisoformat(kept["date"]))
+
+
 def _fill_in(part: bytes, link: str | None) -> str:
     return part.decode().replace(UNSUBSCRIBE_MARK, link) if link else part.decode()
 
 
+def _from(sender: Sender, languages: Sequence[str]) -> str:
+    name = one_line(" / ".join(sender.letterhead.from_name[language] for language in languages))
+    if name.isascii():
+        return formataddr((name, sender.address))
+    # Not by formataddr: it makes one word of the name, however long.
+    return f"{_encoded(name, 'From')} <{sender.address}>"
+
+
 def _written(subject: str) -> str:
-    """A subject as a header: as it is, or encoded (RFC 2047) where it is not of ASCII alone."""
+    """A subject as a header: as it is, or encoded where it is not of ASCII alone."""
     line = one_line(subject)
-    return line if line.isascii() else Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode()
+    return line if line.isascii() else _encoded(line, "Subject")
+
+
+def _encoded(line: str, name: str) -> str:
+    """A text as words that every mail program reads, each of 75 characters at most (RFC 2047, section 2)."""
+    return Header(line, "utf-8", maxlinelen=75, header_name=name).encode()
 
 
 def _part(content: str, subtype: str, **parameters: str) -> MIMENonMultipart:

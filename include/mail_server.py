@@ -135,12 +135,9 @@ class MailServer:
         self._client = client
 
     def _open(self) -> smtplib.SMTP:
-        settings = self.settings
-        if settings.security == "tls":
-            context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(settings.host, settings.port, timeout=settings.seconds, context=context)
-        client = smtplib.SMTP(settings.host, settings.port, timeout=settings.seconds)
+        settings, client = self.settings, self._dial()
         try:
+            # The library greets by itself before a log-in alone, and not every connection has one.
             client.ehlo_or_helo_if_needed()
             if settings.security == "starttls":
                 # Raises where the server does not offer it: a password never goes over an open line.
@@ -153,6 +150,13 @@ class MailServer:
         assert client.sock is not None
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
+
+    def _dial(self) -> smtplib.SMTP:
+        settings = self.settings
+        if settings.security != "tls":
+            return smtplib.SMTP(settings.host, settings.port, timeout=settings.seconds)
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(settings.host, settings.port, timeout=settings.seconds, context=context)
 
     def address(self, recipient: str) -> None:
         """Begin a mail to ``recipient``. Raises ``PutOff``, ``Rejected``, ``UsageError`` for a refused sender."""

@@ -21,6 +21,7 @@ from include.operations import migrate
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
 from include.operations_statement_tables import ISSUED_MONTHS
+from include.outbox import count_messages
 
 if TYPE_CHECKING:
     from include.lake import Lake
@@ -254,6 +255,8 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
         "control_totals": figures["control_totals"],
         "notices": _notice_counts(lake, period),
         "unreachable_notices": _unreachable_counts(ws, month),
+        # When the month was closed: what is sent is sent after it.
+        "outbox": count_outbox(ws, period),
         "plan": _plan_of(ws, month),
         "applied_changes": applied,
         "dormancy_horizon": _horizon(lake, period),
@@ -287,6 +290,24 @@ def _unreachable_counts(ws: Workspace, month: dict[str, Any]) -> dict[str, int]:
         return {}
     with ws.operations.connect() as connection:
         return count_unreachable(connection, month["period"])
+
+
+def count_outbox(ws: Workspace, period: Period | None) -> dict[str, dict[str, int]]:
+    """How many messages of a month, or of all, are in which state, by kind."""
+    counts: dict[str, dict[str, int]] = {}
+    with ws.operations.connect() as connection:
+        for row in count_messages(connection, None if period is None else str(period)):
+            counts.setdefault(row["kind"], {})[row["state"]] = row["messages"]
+    return counts
+
+
+def outbox_states(outbox: dict[str, dict[str, int]]) -> dict[str, int]:
+    """How many messages of all kinds are in which state; the states that a person looks for are there even with 0."""
+    states = dict.fromkeys(("planned", "sent", "failed", "unknown", "suppressed"), 0)
+    for by_state in outbox.values():
+        for state, messages in by_state.items():
+            states[state] = states.get(state, 0) + messages
+    return states
 
 
 def _horizon(lake: Lake, period: Period) -> dict[str, int]:
@@ -366,6 +387,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         told = ", ".join(f"{kind} {count:,}" for kind, count in unreachable.items())
         folder = f"{summary['places']['documents']}/notices/period={summary['period']}"
         lines.append(f"  Owed, and reaching nobody: {told}; see {folder}/unreachable.csv")
+    if "outbox" in summary:
+        states = ", ".join(f"{state} {count:,}" for state, count in outbox_states(summary["outbox"]).items())
+        lines.append(f"Outbox of {summary['period']}: {states}")
     lines.append("Control totals: source rows up to the period's end = published + quarantined + brought forward")
     lines += [
         f"  {row['dataset']:<20} {row['row_count']:>12,} rows  {cents(row['sum_cents']):>22}"

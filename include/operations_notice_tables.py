@@ -50,7 +50,10 @@ OUTBOX = Table(
     Column("claimed_by", Text),  # the sender that hands it over, or did
     Column("changed_at", Text),  # when the state last changed while sending
     Column("reply", Text),  # the server's last code, without its text, which may hold an address
-    Column("mime_sha256", Text),  # of the message as it was handed over
+    # Of the mail as it is handed over, written before that: its SHA-256, and as JSON what its headers hold beside this
+    # row (Date, From, Reply-To, the link to unsubscribe), so that the same bytes can be composed again.
+    Column("mime_sha256", Text),
+    Column("headers", Text),
     Column("run_id", Text, nullable=False),
     UniqueConstraint("kind", "recipient_key", "about", "version"),
     # In the order in which they are sent: a sender asks for the next few many times an hour.

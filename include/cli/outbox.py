@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,18 @@ from include.cli.group import by_a_person, carm, in_workspace, show
 if TYPE_CHECKING:
     from include.workspace import Workspace
 
+_KEY = re.compile(r"[0-9a-f]{32}")
 _PARTS = ("text", "html", "mail")
+_BEGUN = ("sending", "sent", "failed", "unknown")
+"""States of a message that the server was given, if its ``mime_sha256`` says so: planned again, it will be another."""
+_COMPOSED = {
+    "handed_over": "This is the mail as the server was given it: it has the SHA-256 that was recorded before",
+    "otherwise": (
+        "This is NOT the mail as the server was given it: its SHA-256 is not the recorded one. The row was changed, or "
+        "another release composed it"
+    ),
+    "now": "Nothing here tells that the server was given this mail: it is shown as it would be sent now",
+}
 _STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
 
 
@@ -78,15 +90,25 @@ def _list_lines(
 @click.option("--part", type=click.Choice(_PARTS), default="text", show_default=True, help="What to print.")
 @in_workspace
 def show_message(ws: Workspace, as_json: bool, key: str, part: str) -> None:
-    """Print what message KEY says. The part mail is the whole mail, with the address."""
+    """Print what message KEY says. The part mail is the whole mail, with the address.
+
+    Of a mail that was handed over it is that very one, proved by its SHA-256; of any other what would be sent now.
+    Which of the two is said on standard error.
+    """
     from include.outbox import find_message, read_parts
 
     with ws.operations.connect() as connection:
         message = find_message(connection, key)
     parts = read_parts(ws, message)
-    content = _compose(message, parts) if part == "mail" else {"text": parts.text, "html": parts.html}[part]
-    facts = {"message_key": message["message_key"], "state": message["state"], part: content.decode()}
-    show(as_json, facts, [content.decode().rstrip()])
+    facts = {"message_key": message["message_key"], "state": message["state"]}
+    if part == "mail":
+        content, facts["composed"] = _compose(message, parts)
+        facts["mime_sha256"] = message["mime_sha256"] if facts["composed"] != "now" else None
+        if not as_json:
+            click.echo(_COMPOSED[facts["composed"]], err=True)
+    else:
+        content = {"text": parts.text, "html": parts.html}[part]
+    show(as_json, {**facts, part: content.decode()}, [content.decode().rstrip()])
 
 
 @outbox.command("resend")
@@ -130,15 +152,51 @@ def resend(
 
 
 @outbox.command("sent")
-@click.argument("key")
+@click.argument("key", required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file of keys or Message-IDs, one a line, in place of KEY.",
+)
 @by_a_person
 @in_workspace
-def mark_sent(ws: Workspace, as_json: bool, key: str, reason: str, person: str) -> None:
-    """Record that message KEY, of unknown fate, did arrive, as the log of the mail server says."""
-    from include.deliver import take_for_sent
+def mark_sent(ws: Workspace, as_json: bool, key: str | None, file: Path | None, reason: str, person: str) -> None:
+    """Record that message KEY did arrive, as the log of the mail server says: one of unknown fate, or a planned one.
 
-    facts = take_for_sent(ws, key, reason=reason, recorded_by=person)
-    show(as_json, facts, [f"message {facts['message_key'][:12]} ({facts['kind']}) is sent, says {person}"])
+    A planned one was sent where an older database was put back. All of a FILE is recorded, or nothing of it.
+    """
+    from include.deliver import take_all_for_sent, take_for_sent
+
+    if (key is None) == (file is None):
+        raise UsageError("name one message by its key, or a file of many with --from")
+    passed_over = 0
+    if key:
+        taken = [take_for_sent(ws, key, reason=reason, recorded_by=person)]
+    else:
+        assert file is not None
+        keys, passed_over = _read_keys(file)
+        taken = take_all_for_sent(ws, keys, reason=reason, recorded_by=person)
+    lines = [f"message {one['message_key'][:12]} ({one['kind']}) was {one['was']}, is sent" for one in taken[:20]]
+    if passed_over:
+        lines.append(f"{tell_count(passed_over, 'line')} of {file} named no message of ours: passed over")
+    lines.append(f"{tell_count(len(taken), 'message')} taken for sent, by {person}")
+    show(as_json, {"sent": taken, "passed_over": passed_over}, lines)
+
+
+def _read_keys(file: Path) -> tuple[list[str], int]:
+    """The keys in a file of keys or Message-IDs, ``<key@domain>``, and how many lines are neither.
+
+    A server has mail of others too, and our own samples to a test address.
+    """
+    try:
+        words = [line.strip().strip("<>").partition("@")[0] for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise UsageError(f"{file} is no text: write one Message-ID a line") from None
+    keys = [word for word in words if _KEY.fullmatch(word)]
+    if not keys:
+        raise UsageError(f"{file} names no message: write one Message-ID a line, as <key@domain> or the key alone")
+    return keys, len(words) - len(keys)
 
 
 @carm.group("notices")
@@ -189,13 +247,17 @@ def preview(
     show(as_json, facts, lines)
 
 
-def _compose(message: Mapping[str, Any], parts: Any) -> bytes:
-    from datetime import UTC, datetime
+def _compose(message: Mapping[str, Any], parts: Any) -> tuple[bytes, str]:
+    """The mail, and a key of ``_COMPOSED`` that says what it is."""
+    from hashlib import sha256
 
     from include.airflow_settings import AirflowSettings
-    from include.mail import compose_mail
+    from include.mail import compose_again, compose_mail
     from include.mail_route import MailRoute
+    from include.system_clock import SystemClock
 
+    if message["mime_sha256"] and message["state"] in _BEGUN:
+        mail = compose_again(message, parts)
+        return mail, "handed_over" if sha256(mail).hexdigest() == message["mime_sha256"] else "otherwise"
     route = MailRoute.of(AirflowSettings.load().connection("carm_smtp"))
-    written = message["changed_at"] or "1970-01-01T00:00:00Z"
-    return compose_mail(message, parts, route.sender, datetime.fromisoformat(written).astimezone(UTC))
+    return compose_mail(message, parts, route.sender, SystemClock().instant()), "now"

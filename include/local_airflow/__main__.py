@@ -21,11 +21,11 @@ from include.local_airflow.airflow import LocalAirflow
 from include.local_airflow.dag_runs import RunOutcome
 from include.local_airflow.data_folder import hold_data_folder, require_room
 from include.local_airflow.environment import HOST, PEOPLE, choose_port
-from include.local_airflow.mailbox import count_mails, mailbox_of, serve_mailbox
+from include.local_airflow.mailbox import count_mails, local_connection, mailbox_of, serve_mailbox
 from include.local_airflow.processes import AlreadyTold
 from include.local_airflow.progress import Progress
 from include.local_airflow.source import prepare_databases, read_last_complete_period
-from include.month import summary_lines
+from include.month import count_outbox, outbox_states, summary_lines
 from include.workspace import Workspace
 
 UI_PORT = 8080
@@ -96,18 +96,28 @@ def _run(options: argparse.Namespace, progress: Progress) -> str:
         _finish_preparation(airflow)
         period = period or read_last_complete_period(airflow.data)
         airflow.start_scheduler()
-        progress.say(f"carm_month {period}")
-        month = airflow.follower.follow(airflow.api.trigger("carm_month", period, {"effects": effects}))
-        outcomes = [month]
-        if month.state == "success":
-            progress.say(f"carm_webinar_notices {period}")
-            webinars = airflow.api.trigger("carm_webinar_notices", period, {"effects": effects})
-            outcomes.append(airflow.follower.follow(webinars))
-        if outcomes[-1].state == "success":
-            progress.say("carm_deliver")
-            outcomes.append(airflow.follower.follow(airflow.api.trigger("carm_deliver", None, {})))
+        outcomes = _work(airflow, period, effects)
         progress.say("stopping Airflow")
-    return _tell_run(outcomes, progress, airflow.data)
+    return _tell_run(outcomes, progress, _workspace(airflow.data, airflow.settings), airflow.settings)
+
+
+def _work(airflow: LocalAirflow, period: str, effects: str) -> list[RunOutcome]:
+    """The month, its webinar notices and the mail, one after the other; the first that fails is the last.
+
+    A month that came out as shadow sends nothing, not even what other months left: that is what shadow promises.
+    """
+    outcomes: list[RunOutcome] = []
+
+    def run(dag_id: str, partition: str | None, conf: dict[str, str]) -> bool:
+        airflow.progress.say(f"{dag_id} {partition or ''}".rstrip())
+        outcomes.append(airflow.follower.follow(airflow.api.trigger(dag_id, partition, conf)))
+        return outcomes[-1].state == "success"
+
+    asked = {"effects": effects}
+    is_done = run("carm_month", period, asked) and run("carm_webinar_notices", period, asked)
+    if is_done and outcomes[0].results["close_month"]["effects"] == "live":
+        run("carm_deliver", None, {})
+    return outcomes
 
 
 def _backfill(options: argparse.Namespace, progress: Progress) -> str:
@@ -147,12 +157,7 @@ def _ui(options: argparse.Namespace, progress: Progress) -> str:
 
 
 def _prepare(options: argparse.Namespace, progress: Progress) -> str:
-    data, settings = _data_folder(options), AirflowSettings.load()
-    workspace = Workspace.open(
-        data,
-        source_url=settings.database_url("carm_source", data),
-        apply_url=settings.database_url("carm_apply", data),
-    )
+    workspace = _workspace(_data_folder(options), AirflowSettings.load())
     prepare_databases(workspace, options.folder, progress)
     return "done"
 
@@ -162,6 +167,14 @@ def _prepare(options: argparse.Namespace, progress: Progress) -> str:
 
 def _data_folder(options: argparse.Namespace) -> Path:
     return Path(options.data or os.environ.get("CARM_DATA") or "data").absolute()
+
+
+def _workspace(data: Path, settings: AirflowSettings) -> Workspace:
+    return Workspace.open(
+        data,
+        source_url=settings.database_url("carm_source", data),
+        apply_url=settings.database_url("carm_apply", data),
+    )
 
 
 def _effects(options: argparse.Namespace) -> str:
@@ -209,33 +222,45 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
     raise Stopped
 
 
-def _tell_run(outcomes: list[RunOutcome], progress: Progress, data: Path) -> str:
+def _tell_run(outcomes: list[RunOutcome], progress: Progress, ws: Workspace, settings: AirflowSettings) -> str:
     """Print how the month went; returns the result."""
     progress.write("")
     if _tell_failures(outcomes, progress):
         return "failed"
-    month, webinars, delivery = outcomes
+    month, webinars, *delivery = outcomes
     summary = month.results["close_month"]
-    # Written after the month was closed, so its summary may not know them yet.
+    # Written after the month was closed, so its summary may not know them yet, nor what was sent.
     by_kind = webinars.results["publish_webinar_notices"]["by_kind"]
     summary["notices"] |= {kind: sum(languages.values()) for kind, languages in by_kind.items()}
+    summary["outbox"] = count_outbox(ws, Period.parse(summary["period"]))
     for line in summary_lines(summary):
         progress.write(line)
-    for line in _delivery_lines(delivery.results["deliver_messages"], data):
+    for line in _mail_lines(delivery[0].results["deliver_messages"] if delivery else None, ws):
         progress.write(line)
-    progress.write(f"Airflow's logs: {data / 'airflow' / 'logs'}")
+    mails = count_mails(ws.data) if local_connection(settings) else 0
+    if mails:
+        lies = f"{tell_count(mails, 'mail')} in the local mailbox {mailbox_of(ws.data)}, each a file below new/"
+        progress.write(f"  {lies}")
+    progress.write(f"Airflow's logs: {ws.data / 'airflow' / 'logs'}")
     _tell_held_plan(month, progress)
     return str(summary["result"])
 
 
-def _delivery_lines(counts: dict[str, int], data: Path) -> Iterator[str]:
-    """What was sent in this run, what was not, and where it lies."""
-    told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count)
-    yield f"Mail: {told or 'nothing to send'}"
-    if mails := count_mails(data):
-        yield f"  {tell_count(mails, 'mail')} in the local mailbox {mailbox_of(data)}, each a file below new/"
-    if counts["unknown"]:
-        yield "  Whether the unknown ones arrived only a person can find out: carm outbox list --state unknown"
+def _mail_lines(counts: dict[str, int] | None, ws: Workspace) -> Iterator[str]:
+    """What became of mail in this run, and what stands in the outbox after it, whichever month it is of."""
+    if counts is None:
+        yield "Mail: nothing is sent after a shadow run; what it would have sent is sealed (carm notices preview)"
+    else:
+        told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count)
+        yield f"Mail: {told.replace('waiting', 'still planned') or 'nothing to send'}"
+    standing = outbox_states(count_outbox(ws, None))
+    if standing["failed"]:
+        yield f"  Refused for good, of all months: {standing['failed']:,}; see carm outbox list --state failed"
+    if standing["unknown"]:
+        yield (
+            f"  Nobody knows of {standing['unknown']:,}, of all months, whether they arrived, and a person has to find "
+            "out: carm outbox list --state unknown"
+        )
 
 
 def _tell_backfill(outcomes: list[RunOutcome], progress: Progress) -> str:

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.airflow_settings import AirflowSettings
+from include.airflow_settings import AirflowSettings, ConnectionSettings
+from include.carm.errors import UsageError
 from include.local_airflow.environment import HOST, choose_port
 
 if TYPE_CHECKING:
@@ -28,14 +29,33 @@ def mailbox_of(data: Path) -> Path:
     return data / "mailbox"
 
 
+def local_connection(settings: AirflowSettings) -> ConnectionSettings | None:
+    """The connection of the settings file, if mail goes to the local mailbox by it; None where it goes elsewhere.
+
+    A variable AIRFLOW_CONN_CARM_SMTP goes over the file, as in Airflow. Raises ``UsageError`` where it cannot be read,
+    and where it asks for the local mailbox: nobody could lead it to the server's port.
+    """
+    if (of_file := settings.connections.get(CONNECTION)) is None:
+        return None
+    connection = settings.connection(CONNECTION)
+    if connection.extra.get(SETTING) is not True:
+        return None
+    if connection is not of_file:
+        raise UsageError(
+            f"AIRFLOW_CONN_{CONNECTION.upper()} cannot ask for {SETTING}, only airflow_settings.yaml can: take the "
+            "variable away, or that key out of it"
+        )
+    return connection
+
+
 @contextmanager
 def serve_mailbox(data: Path, settings: AirflowSettings) -> Iterator[AirflowSettings]:
     """Serve the mailbox of the data folder until the end of the block, if the connection asks for it.
 
-    Yields the settings, with the connection led to the server.
+    Yields the settings, with the connection led to the server. Raises ``UsageError`` as :func:`local_connection` does.
     """
-    connection = settings.connections.get(CONNECTION)
-    if connection is None or connection.extra.get(SETTING) is not True:
+    connection = local_connection(settings)
+    if connection is None:
         yield settings
         return
     from aiosmtpd.controller import Controller

@@ -11,10 +11,18 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 
+from include.carm.contacts import Contacts
+from include.unsubscribe_page import Pages
+from tests.notices.samples import SAMPLES, pages
+
 TESTS = Path(__file__).parents[1]
 STATEMENTS = sorted((TESTS / "statements" / "golden").glob("*.html"))
 NOTICES = sorted((TESTS / "notices" / "golden").glob("*.html"))
 NEWSLETTERS = sorted((TESTS / "quarterly" / "golden").glob("*.html"))
+
+# What no golden file holds: the pages of the unsubscribe link, and a message with both of its languages.
+RENDERED = {f"unsubscribe-{name}": html for name, html in Pages.render(Contacts.load()).html.items()}
+RENDERED |= {f"{name}-both": pages().render(notice, "both").html for name, notice in SAMPLES.items()}
 
 TELEPHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 VIEWS: dict[str, dict[str, Any]] = {
@@ -47,7 +55,7 @@ JUDGED = {
         ("identical-links-same-purpose", view, f"{name}-{language}")
         for name in ("webinar", "webinar-added", "mail")
         for view in ("desktop", "telephone", "dark")
-        for language in ("en", "fr")
+        for language in ("en", "fr", *(("both",) if name != "mail" else ()))
     ),
     # It cannot tell what lies behind the figures of a plot, nor behind the part of a table that a telephone has to
     # scroll to: the paper, on which the ink has the contrast that a test of the notices computes.
@@ -133,6 +141,19 @@ def opened(browser: Browser) -> Iterator[Opened]:
         tab.context.close()
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes one of ``RENDERED`` as a file, and says where."""
+    folder = tmp_path_factory.mktemp("rendered")
+
+    def write(name: str) -> Path:
+        page = folder / f"{name}.html"
+        page.write_bytes(RENDERED[name])
+        return page
+
+    return write
+
+
 def findings(tab: Page) -> dict[str, list[tuple[str, str]]]:
     tab.evaluate(AXE_SCRIPT)
     return {kind: [(rule, said) for rule, said in found] for kind, found in tab.evaluate(RUN_EVERY_RULE).items()}
@@ -159,6 +180,23 @@ def test_axe_finds_nothing_against_a_statement(view: str, page: Path, opened: Op
 @each([*NOTICES, *NEWSLETTERS])
 def test_axe_finds_nothing_against_a_notice(view: str, page: Path, opened: Opened) -> None:
     assert_accessible(opened(view, page), view, page)
+
+
+@pytest.mark.parametrize("view", ["desktop", "telephone", "dark"])
+@pytest.mark.parametrize("name", RENDERED)
+def test_axe_finds_nothing_against_a_page_of_both_languages(
+    name: str, view: str, rendered: Callable[[str], Path], opened: Opened
+) -> None:
+    assert_accessible(opened(view, rendered(name)), view, rendered(name))
+
+
+@pytest.mark.parametrize("view", ["desktop", "narrow"])
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_page_of_both_languages_fits(name: str, view: str, rendered: Callable[[str], Path], opened: Opened) -> None:
+    tab = opened(view, rendered(name))
+    tab.add_style_tag(content=SPACING)
+
+    assert tab.evaluate(TOO_WIDE) <= 0
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

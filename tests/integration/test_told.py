@@ -94,6 +94,16 @@ def test_the_summary_counts_what_reaches_nobody(told: Told) -> None:
     assert not [line for line in summary_lines(earlier) if "reaching nobody" in line]
 
 
+def test_the_summary_counts_the_outbox_by_kind_and_state(told: Told) -> None:
+    with told.ws.operations.connect() as connection:
+        rows = connection.execute(select(OUTBOX.c.kind, OUTBOX.c.state).where(OUTBOX.c.period == PERIOD)).all()
+    counted = [(kind, state) for kind, states in told.summary["outbox"].items() for state in states]
+    assert sorted(counted) == sorted({(row.kind, row.state) for row in rows})
+    assert sum(states["planned"] for states in told.summary["outbox"].values()) == len(rows) > 0
+    (line,) = [line for line in summary_lines(told.summary) if line.startswith("Outbox of")]
+    assert line == f"Outbox of {PERIOD}: planned {len(rows):,}, sent 0, failed 0, unknown 0, suppressed 0"
+
+
 def test_the_why_card_says_who_was_told(told: Told) -> None:
     for state, words in (("told", "closure: in the outbox"), ("unreachable", "closure: reaches nobody (no_address)")):
         bn15 = next(row.bn15 for row in told.intents() if (row.kind, row.state) == ("closure", state))

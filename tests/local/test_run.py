@@ -113,6 +113,8 @@ def test_the_same_command_again_completes_the_month(data):
     assert any("was interrupted earlier: marked as failed" in line for line in lines)
     assert any("Statement month 2021-12" in line for line in lines)
     assert any("publish_webinar_notices" in line for line in lines)
+    (outbox,) = [line for line in lines if line.startswith("Outbox of 2021-12: ")]
+    assert f"planned 0, sent {count_mails(data):,}, failed 0, unknown 0" in outbox
     assert f"  {count_mails(data):,} mails in the local mailbox {mailbox_of(data)}, each a file below new/" in lines
     assert count_mails(data) > 100
 

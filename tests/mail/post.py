@@ -7,6 +7,7 @@ What the server does with a mail is written into the local part of its address: 
 
 from __future__ import annotations
 
+import json
 from asyncio import Event
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -212,6 +213,11 @@ class PostOffice:
                 }
             )
         )
+
+    def connection(self) -> str:
+        """What makes this server the one of the connection carm_smtp: the value of AIRFLOW_CONN_CARM_SMTP."""
+        extra = {"from_email": "now@example.com", "disable_ssl": True, "disable_tls": True}
+        return json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": self.port, "extra": extra})
 
     def send(self, name: str = "sender 1", *, active: tuple[str, ...] = (), **changed: Any) -> dict[str, int]:
         """One run of a sender."""

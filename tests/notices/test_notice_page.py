@@ -294,6 +294,19 @@ def test_a_digest_of_many_clients_names_every_one_once(clients: int, language: s
     assert f"({clients})" in message.subject
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_digest_that_a_reader_cuts_off_has_lost_no_advice(language: str) -> None:
+    """Gmail shows the first 102 kB of a message."""
+    numbers = [f"{number:09d}RM0001" for number in range(1, 501)]
+    lines = [line(bn15=bn15, legal_name=f"Client {bn15} Importations et Exports") for bn15 in numbers]
+    closed = line(kind="closure", bn15="999999999RM0001", legal_name="The last one")
+    message = pages().render(digest(*lines, closed), language)
+    assert len(message.html) < 102_000
+    for part in (message.html.decode(), message.text.decode()):
+        assert part.index("1-800-959-5525") < part.index(numbers[0])
+        assert numbers[-1] not in part[: part.index(numbers[0])]
+
+
 def test_an_account_with_two_events_has_two_lines_and_counts_once() -> None:
     message = pages().render(digest(line(), line(kind="mfa")), "en")
     assert message.subject.endswith("about your RM accounts (1)")

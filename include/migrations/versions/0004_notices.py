@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.Text(), nullable=True),
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("mime_sha256", sa.Text(), nullable=True),
+        sa.Column("headers", sa.Text(), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("message_key"),
         sa.UniqueConstraint("kind", "recipient_key", "about", "version"),
