@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from include.carm.settings_file import CONFIG_FOLDER, Settings
 
@@ -52,9 +53,18 @@ def _read_letterhead(row: Settings) -> Letterhead:
     names = row.section("from_name")
     names.allow("en", "fr")
     url = str(row.values.get("unsubscribe_url") or "").rstrip("/")
-    if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    if url and not url.startswith("https://") and not is_on_this_machine(url):
         raise row.wrong("unsubscribe_url", "is not an https address: write one, or leave it empty")
     return Letterhead({language: names.text(language) for language in ("en", "fr")}, row.text("reply_to"), url)
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether a web address leads to the machine itself, so that nobody else can call it up."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _read_delivery(row: Settings) -> Delivery:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from include.workspace import Workspace
 
 _PARTS = ("text", "html", "mail")
-_STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
+_STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed", "called_off")
 
 
 class Moment(click.ParamType):
