@@ -30,6 +30,7 @@ from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unan
 from include.operations_notice_tables import OUTBOX
 from include.outbox import find_message, is_suppressed, list_messages, read_parts
 from include.person_records import require_person, require_reason
+from include.webinar_tellings import call_off_overtaken, is_out_of_turn
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -134,6 +135,7 @@ def _settle_abandoned(ws: Workspace, who: Who, clock: Clock) -> int:
 def _suppress(ws: Workspace) -> int:
     """Who unsubscribed, or cannot be reached any more, since the message was planned."""
     with write_transaction(ws.operations) as connection:
+        call_off_overtaken(connection)
         which = OUTBOX.c.state == "planned", is_suppressed()
         return int(connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount)
 
@@ -221,7 +223,7 @@ class _Run:
         due = or_(OUTBOX.c.next_attempt_at.is_(None), OUTBOX.c.next_attempt_at <= _written(self.clock.instant()))
         # What this run cannot read it does not come back to.
         beyond = OUTBOX.c.message_key.not_in(self.unread) if self.unread else true()
-        which = (OUTBOX.c.state == "planned", due, beyond, ~is_suppressed())
+        which = (OUTBOX.c.state == "planned", due, beyond, ~is_suppressed(), ~is_out_of_turn())
         next_ones = select(OUTBOX.c.message_key).where(*which).order_by(OUTBOX.c.period, OUTBOX.c.message_key)
         # PostgreSQL: two senders pass each other by. SQLite has one writer.
         # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.
