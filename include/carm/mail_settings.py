@@ -1,11 +1,13 @@
 """How mail is sent: the sections ``mail`` and ``delivery`` of ``include/config/notices.yaml``."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from include.carm.settings_file import CONFIG_FOLDER, Settings
+
+_THIS_MACHINE = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/[^?#\s]*)?")
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,7 @@ def _read_letterhead(row: Settings) -> Letterhead:
 
 def is_on_this_machine(url: str) -> bool:
     """Whether a web address leads to the machine itself, so that nobody else can call it up."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return _THIS_MACHINE.fullmatch(url) is not None
 
 
 def _read_delivery(row: Settings) -> Delivery:
