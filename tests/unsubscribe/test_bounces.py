@@ -196,7 +196,7 @@ def test_a_message_that_was_not_sent_has_no_report(take: Take, ws: Workspace, st
 
 
 def test_a_message_whose_fate_is_unknown_may_have_one(take: Take, ws: Workspace) -> None:
-    other = message(OTHER, state="unknown")
+    other = message(OTHER, kind="statement", state="unknown")
     post(ws.operations, other)
     assert take(report(fate(OTHER), back=returned(other["message_key"]))) == {"dead": 1}
     assert dead(ws) == {key_of(OTHER)}
@@ -425,7 +425,7 @@ def test_reports_are_matched_on_postgresql_in_batches(
     monkeypatch.setattr(bounces, "KEYS_A_QUERY", 3)
     create_tables(connect_engine(postgresql_url))
     ws = Workspace.open(tmp_path, apply_url=postgresql_url)
-    sent = [message(f"reader{number}@example.org", state="sent") for number in range(10)]
+    sent = [message(f"reader{number}@example.org", kind="statement", state="sent") for number in range(10)]
     post(ws.operations, *sent)
     back = [report(fate(row["address"]), back=returned(row["message_key"])) for row in sent]
     facts = import_bounces(ws, put_into_folder(tmp_path / "reports", *back), on=DAY, hash_key=HASH_KEY)
