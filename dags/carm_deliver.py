@@ -13,6 +13,8 @@ Nothing else in this project sends. What shadow runs and backfills wrote is seal
 - *refuses the log-in*, *refuses … as sender*: correct the connection `carm_smtp`.
 - *refused … messages in a row for good*: the fault is not in the recipients. Ask the server's administrator, then plan
   them again: `carm outbox resend`.
+- *is not the one with which messages were written*: the `recipient_hash_key` of `carm_smtp` was changed. Put the old
+  one back: by another one nobody who unsubscribed is known.
 - the task is green and tells of *unknown* messages: the server was given them and no answer came. Look at the server's
   log, then decide for each: `carm outbox resend` or `carm outbox sent`. No run sends them again by itself.
 - *its text in the outbox is not the one that was planned*: a pack below `outbox/` was changed or lost. Restore it from
@@ -22,7 +24,15 @@ Nothing else in this project sends. What shadow runs and backfills wrote is seal
 from __future__ import annotations
 
 from airflow.sdk import DAG, task
-from run_context import MAIL_POOL, SCHEDULE_END, TASK_DEFAULTS, RunStates, mail_route, open_workspace
+from run_context import (
+    MAIL_POOL,
+    SCHEDULE_END,
+    TASK_DEFAULTS,
+    RunStates,
+    mail_route,
+    open_workspace,
+    recipient_hash_key,
+)
 
 
 @task(pool=MAIL_POOL)
@@ -31,8 +41,12 @@ def deliver_messages(**context):
     from include.deliver import Who, deliver
     from include.mail_server import MailServer
     from include.system_clock import SystemClock, boot_of_this_machine
+    from include.unsubscribe import proved_key
 
     instance, states, route = context["ti"], RunStates(context, ("carm_deliver",)), mail_route()
+    workspace = open_workspace()
+    # A message goes out with links that its reader can use, or not at all.
+    proved_key(workspace, recipient_hash_key())
     who = Who(
         f"{instance.run_id}#{instance.try_number}",
         # An earlier attempt of this run is gone.
@@ -40,7 +54,7 @@ def deliver_messages(**context):
         boot=boot_of_this_machine(),
     )
     server = MailServer(route.server)
-    return deliver(open_workspace(), server, route.sender, route.rules, who=who, clock=SystemClock())
+    return deliver(workspace, server, route.sender, route.rules, who=who, clock=SystemClock())
 
 
 with DAG(

@@ -17,11 +17,13 @@ to twice about one quarter. What a live run published stays as it is: a correcti
 **What can go wrong, and what to do.** The failed task's log ends with one line that says it.
 
 - *has no sealed quarantine for …: run that month first*: the last month of the quarter was not run. Run `carm_month`.
-- *no month of … was issued*: a live issue tells of issued months alone. Run `carm_month` live, or use `effects=shadow`.
+- *cannot go out live before … is issued*: the issue would have a gap for good. Run `carm_month` live for the month that
+  it names, then clear the task.
+- *cannot go out live: … was issued after it*: a later month is out, so this would be old news. Check the quarter.
 - a file of `include/newsletter/` is named, with its line: mend the text as the line says. English and French must have
   the same blocks, headings, links and figures. `carm quarterly 2021-Q4 --output FOLDER` shows the issue beforehand.
-- the task is green and its result names months as *missing*: the issue says that their figures are not available. While
-  nothing is sent, run these months first: a shadow run of the newsletter shows whether one is missing.
+- the task is green and its result names months as *missing*: the issue says that their figures are not available. A
+  shadow run of the newsletter shows beforehand whether one is missing: run these months first.
 - *a database is locked or cannot be reached*: it tries again by itself, twice. Then check the connections `carm_source`
   and `carm_apply`, and clear the task.
 """

@@ -8,6 +8,9 @@ Anybody can write a report. So one counts where it returns a message of ours: it
 and nobody but its recipient, and the servers between, knows that key. Who reads a mailbox that nobody outside can write
 to may also let the address that a report names count (``by_address``), and then only where we have written to it.
 
+A report that returns a message of the distribution list stops the list alone. Newsletters are passed on, and with one
+goes the key of its recipient, in the unsubscribe link: nobody shall stop the statements of another by it.
+
 No address leaves this module: what cannot be read is told by file and number.
 """
 
@@ -32,6 +35,7 @@ from include.carm.errors import Unavailable, UsageError
 from include.carm.recipients import recipient_key
 from include.database import in_slices, write_transaction
 from include.operations_notice_tables import OUTBOX
+from include.outbox import LIST_KINDS
 from include.unsubscribe import KEYS_A_QUERY, canonical_address, require_true_key, suppress
 
 if TYPE_CHECKING:
@@ -106,8 +110,8 @@ def import_bounces(ws: Workspace, path: Path, *, on: date, hash_key: bytes, by_a
 
     The files are only read. The same reports again suppress nobody anew. Raises ``UsageError`` where ``path`` is none
     of the three, ``Unavailable`` where it cannot be read. Returns the ``COUNTS`` of messages, each in one of them;
-    ``suppressed``, ``suppressed_before`` and ``stopped`` as ``suppress`` does; and ``problems``: ``{"file", "reason"}``
-    of the first messages that cannot be read.
+    ``suppressed``, ``suppressed_before`` and ``stopped`` as ``suppress`` does; ``off_the_list``, how many are stopped
+    for the list alone; and ``problems``: ``{"file", "reason"}`` of the first messages that cannot be read.
     """
     counts: Counter[str] = Counter()
     problems: list[dict[str, str]] = []
@@ -129,8 +133,12 @@ def import_bounces(ws: Workspace, path: Path, *, on: date, hash_key: bytes, by_a
     with write_transaction(ws.operations) as connection:
         require_true_key(connection, hash_key)
         matched, recipients = _match(connection, dead, hash_key, by_address=by_address)
-        done = suppress(connection, recipients, reason="bounced", on=on, source="bounce")
+        facts: dict[str, Any] = {"reason": "bounced", "on": on, "source": "bounce"}
+        done = suppress(connection, recipients["all"], **facts)
+        of_list = suppress(connection, recipients["list"] - recipients["all"], scope="list", **facts)
     counts.update(matched)
+    done["stopped"] += of_list["stopped"]
+    done["off_the_list"] = of_list["suppressed"]
     return {**{name: counts[name] for name in COUNTS}, **done, "problems": problems[:MOST_PROBLEMS]}
 
 
@@ -144,6 +152,8 @@ def bounce_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         f"Addresses that are not written to any more: {facts['suppressed']:,}; "
         f"were not before: {facts['suppressed_before']:,}"
     )
+    if facts["off_the_list"]:
+        yield f"Addresses that get no message of the distribution list any more: {facts['off_the_list']:,}"
     if facts["stopped"]:
         yield f"{tell_count(facts['stopped'], 'message')} planned for them will not be sent"
     for problem in facts["problems"]:
@@ -278,8 +288,8 @@ def _kind_of(report: Report) -> str:
 
 def _match(
     connection: Connection, reports: Sequence[Report], hash_key: bytes, *, by_address: bool
-) -> tuple[Counter[str], set[str]]:
-    """How many of the reports about dead addresses are of what we sent, and the recipients who have them."""
+) -> tuple[Counter[str], dict[str, set[str]]]:
+    """How many of the reports about dead addresses are of what we sent, and the recipients who have them, by scope."""
     keys_of = {
         address: recipient_key(address, hash_key)
         for report in reports
@@ -290,10 +300,12 @@ def _match(
     # Where the addresses of reports are not believed, nobody is known by one.
     written_to = _written_to(connection, set(keys_of.values())) if by_address else set()
     counts: Counter[str] = Counter()
-    recipients: set[str] = set()
+    recipients: dict[str, set[str]] = {"all": set(), "list": set()}
     for report in reports:
         named = {fate: {keys_of[address] for address in fate.addresses if address in keys_of} for fate in report.fates}
-        recipient = sent.get(report.message_key or "")
+        recipient, kind = sent.get(report.message_key or "", (None, ""))
+        # Who gets a newsletter passed on can read its Message-ID, and make up a report with it.
+        scope = "list" if kind in LIST_KINDS else "all"
         if recipient is not None:
             # Where the address is one that forwards, the report names only others: then all of them must be dead.
             own = [fate for fate, keys in named.items() if recipient in keys] or report.fates
@@ -305,16 +317,17 @@ def _match(
         else:
             found = set()
             counts["unmatched"] += 1
-        recipients |= found
+        recipients[scope] |= found
     return counts, recipients
 
 
-def _recipients_of(connection: Connection, message_keys: Collection[str]) -> dict[str, str]:
-    """The recipient of each of these messages that was handed to the mail server."""
-    found: dict[str, str] = {}
+def _recipients_of(connection: Connection, message_keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Recipient and kind of each of these messages that was handed to the mail server."""
+    found: dict[str, tuple[str, str]] = {}
+    columns = (OUTBOX.c.message_key, OUTBOX.c.recipient_key, OUTBOX.c.kind)
     for keys in in_slices(sorted(message_keys), KEYS_A_QUERY):
-        query = select(OUTBOX.c.message_key, OUTBOX.c.recipient_key).where(_WAS_SENT, OUTBOX.c.message_key.in_(keys))
-        found.update({row.message_key: row.recipient_key for row in connection.execute(query)})
+        query = select(*columns).where(_WAS_SENT, OUTBOX.c.message_key.in_(keys))
+        found.update({row.message_key: (row.recipient_key, row.kind) for row in connection.execute(query)})
     return found
 
 

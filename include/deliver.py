@@ -31,6 +31,7 @@ from include.mail_server import MailServer, NotConnected, PutOff, Rejected, Unan
 from include.operations_notice_tables import OUTBOX
 from include.outbox import AFTER_THE_NEW, find_message, is_suppressed, list_messages, read_parts
 from include.person_records import require_person, require_reason
+from include.webinar_tellings import call_off_overtaken, is_out_of_turn
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -148,6 +149,7 @@ def _shares_our_fate(engine: Engine) -> bool:
 def _suppress(ws: Workspace) -> int:
     """Who unsubscribed, or cannot be reached any more, since the message was planned."""
     with write_transaction(ws.operations) as connection:
+        call_off_overtaken(connection)
         which = OUTBOX.c.state == "planned", is_suppressed()
         return int(connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount)
 
@@ -228,7 +230,7 @@ class _Run:
     def _claim(self, most: int) -> list[dict[str, Any]]:
         """Make the next due messages ours alone; this is on the disk before the server is given any of them."""
         due = OUTBOX.c.next_attempt_at <= _written(self.clock.instant())
-        which = (OUTBOX.c.state == "planned", due, ~is_suppressed())
+        which = (OUTBOX.c.state == "planned", due, ~is_suppressed(), ~is_out_of_turn())
         next_ones = select(OUTBOX.c.message_key).where(*which).order_by(*(OUTBOX.c[name] for name in _ORDER))
         # PostgreSQL: two senders pass each other by. SQLite has one writer.
         # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.

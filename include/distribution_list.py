@@ -8,12 +8,14 @@ leave with the addresses. What is entered by hand is a link of the audit chain, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import func, select
 
 from include.addresses import subscriber_entries
@@ -29,14 +31,17 @@ from include.unsubscribe import (
     lift_older,
     require_address,
     require_true_key,
+    stop_list_mail,
     subscribe,
     suppress,
     unsubscribe,
 )
 
 if TYPE_CHECKING:
+    import duckdb
     from sqlalchemy import Table
 
+    from include import engine
     from include.workspace import Workspace
 
 LIST_ENTRIES = pa.schema(
@@ -66,6 +71,9 @@ STANDING = pa.schema(
 
 STATES = ("subscribed", "unsubscribed", "suppressed")
 
+_EVER = date(9999, 12, 31)
+"""A day by which every wish counts that is known."""
+
 
 def list_relations(ws: Workspace, hash_key: bytes) -> dict[str, pa.Table]:
     """What ``derive_distribution_list`` reads beside ``quarantine``: the entries of the source, events, suppressions.
@@ -84,15 +92,47 @@ def list_relations(ws: Workspace, hash_key: bytes) -> dict[str, pa.Table]:
     }
 
 
-def lift_returned(ws: Workspace, people: pa.Table) -> int:
-    """Lift the suppression of the list of those who subscribed again in the source; returns how many there were.
+@dataclass(frozen=True)
+class Readers:
+    """Who gets list mail: rows of ``kind, version, address, language, subscribed_on``.
 
-    ``people`` are on the list, with ``recipient_key`` and ``subscribed_on``. A return that the command line enters is
-    known at once; one that the source has is known when the list is read.
+    ``invited`` were on the list on the day of issue and have not left since, ``on_list`` are on it by all that is
+    known now. ``left`` are the keys of those who were ever on it and are not any more.
+    """
+
+    invited: pa.Table
+    on_list: pa.Table
+    left: frozenset[str]
+
+
+def read_readers(
+    con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], kind: str, issued_on: date
+) -> Readers:
+    """Read the list for messages of ``kind``; ``relations`` are ``quarantine`` and those of :func:`list_relations`."""
+    from include import engine
+
+    now = engine.run_table(con, "derive_distribution_list", relations, {"issued_on": _EVER})
+    then = engine.run_table(con, "derive_distribution_list", relations, {"issued_on": issued_on})
+
+    def recipients(people: pa.Table) -> pa.Table:
+        found = {"distribution_list": people, "list_now": now}
+        return engine.run_table(con, "select_list_recipients", found, {"kind": kind})
+
+    left = now.filter(pc.equal(now["state"], "unsubscribed"))["recipient_key"].drop_null()
+    return Readers(recipients(then), recipients(now), frozenset(left.to_pylist()))
+
+
+def heed_source(ws: Workspace, people: pa.Table, left: Collection[str]) -> None:
+    """Let what the source says now hold for messages that are planned, and for who is written to.
+
+    ``people`` are on the list, with ``recipient_key`` and ``subscribed_on``: the suppression of those who subscribed
+    again in the source is lifted. ``left`` have left it: what they have not got yet of the list is stopped. What the
+    command line enters is known at once; what the source has is known when the list is read.
     """
     days = dict(zip(people["recipient_key"].to_pylist(), people["subscribed_on"].to_pylist(), strict=True))
     with write_transaction(ws.operations) as connection:
-        return lift_older(connection, days)
+        lift_older(connection, days)
+        stop_list_mail(connection, left)
 
 
 def count_list(ws: Workspace, *, on: date, hash_key: bytes) -> dict[str, Any]:

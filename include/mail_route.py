@@ -12,7 +12,7 @@ from include.carm.mail_settings import Delivery, MailSettings
 from include.carm.recipients import checked_key
 from include.mail import Sender
 from include.mail_server import ServerSettings
-from include.unsubscribe import make_token
+from include.unsubscribe import make_token, require_secret
 
 if TYPE_CHECKING:
     from include.airflow_settings import ConnectionSettings
@@ -32,7 +32,8 @@ class MailRoute:
     def of(cls, connection: ConnectionSettings) -> MailRoute:
         """Read the connection as Airflow's SMTP provider does: TLS unless ``disable_ssl`` or both say less.
 
-        ``disable_ssl`` alone leaves STARTTLS. Raises ``UsageError`` where host or sender are missing.
+        ``disable_ssl`` alone leaves STARTTLS. Raises ``UsageError`` where host or sender are missing, or where the key
+        that signs links is no secret.
         """
         settings, extra = MailSettings.load(), connection.extra
         if connection.conn_type != "smtp" or not connection.host:
@@ -65,6 +66,7 @@ def _link_maker(url: str, hash_key: str) -> Callable[[str], str] | None:
     if not url:
         return None
     key = checked_key(hash_key)
+    require_secret(key, url)
     return lambda recipient: f"{url}/u/{make_token(recipient, key)}"
 
 

@@ -15,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from include.carm.errors import DataError
 from include.carm.quarter import Quarter
+from include.mail import UNSUBSCRIBE_MARK
 from include.notice_page import safe_link
 
 TEXT_FOLDER = Path(__file__).parent / "newsletter"
@@ -197,6 +199,9 @@ def _joined(spans: Sequence[Span], name: str, token: Token) -> Line:
             joined[-1] = Span(joined[-1].text + text, span.is_strong, span.is_emphasised, span.href)
         else:
             joined.append(Span(text, span.is_strong, span.is_emphasised, span.href))
+    if UNSUBSCRIBE_MARK in "".join(span.text for span in joined):
+        # It becomes the reader's own link wherever it stands, and here strangers would be given that.
+        raise DataError(f"{name}, line {_line_number(token)}: {UNSUBSCRIBE_MARK} may not stand in a text: take it out")
     if not "".join(span.text for span in joined).strip():
         raise DataError(f"{name}, line {_line_number(token)}: there is no text: write some, or take the mark out")
     return tuple(joined)
@@ -218,7 +223,7 @@ def _usable_link(url: str, name: str, token: Token) -> str:
     usable = safe_link(url)
     if scheme.lower() == "mailto" and _MAILTO.fullmatch(rest):
         usable = url
-    if usable is None:
+    if usable is None or UNSUBSCRIBE_MARK in usable:
         raise DataError(
             f"{name}, line {_line_number(token)}: a link leads neither to a web page nor to a mailbox: write an "
             "address that begins with https://, http:// or mailto:"
@@ -242,7 +247,10 @@ def _line_number(token: Token) -> int | str:
 
 
 def require_parity(blocks: dict[str, tuple[Block, ...]], name: str) -> None:
-    """Raise ``DataError`` where the English and the French text differ in blocks, headings, links or figures."""
+    """Raise ``DataError`` where the English and the French text differ in blocks, headings, links or figures.
+
+    Links of a block must lead to the same mailboxes and to the same hosts (see :func:`_leads_to`).
+    """
     english, french = (blocks[language] for language in TEXT_LANGUAGES)
     for what, one, other in (
         ("blocks", len(english), len(french)),
@@ -258,6 +266,12 @@ def require_parity(blocks: dict[str, tuple[Block, ...]], name: str) -> None:
                 f"{name}: block {number} is a {_shape(one_block)} in English and a {_shape(other_block)} in French: "
                 f"{_SAY_THE_SAME}"
             )
+        leads = [Counter(_leads_to(href) for href in _links([block])) for block in (one_block, other_block)]
+        if leads[0] != leads[1]:
+            raise DataError(
+                f"{name}: the links of block {number} lead to {_listed(leads[0])} in English and to "
+                f"{_listed(leads[1])} in French: {_SAY_THE_SAME}"
+            )
     figures = [Counter(figures_of(text)) for text in (english, french)]
     only = [sorted((figures[0] - figures[1]).elements()), sorted((figures[1] - figures[0]).elements())]
     if any(only):
@@ -267,6 +281,26 @@ def require_parity(blocks: dict[str, tuple[Block, ...]], name: str) -> None:
             if found
         )
         raise DataError(f"{name}: the texts have other figures, {said}: {_SAY_THE_SAME}")
+
+
+_BILINGUAL_DOMAIN = "cbsa-asfc.gc.ca"
+"""A page may stand at different hosts of this domain in English and in French."""
+
+
+def _leads_to(href: str) -> str:
+    """Where a link leads as far as both languages must agree: to the same mailbox, or to a page of the same host.
+
+    The page itself is another one in French. ``www.`` is no host of its own, and neither is a host of the programme's
+    domain.
+    """
+    if href.lower().startswith("mailto:"):
+        return href
+    host = (urlsplit(href).hostname or "").removeprefix("www.")
+    return _BILINGUAL_DOMAIN if host.endswith(f".{_BILINGUAL_DOMAIN}") else host
+
+
+def _listed(leads: Counter[str]) -> str:
+    return ", ".join(sorted(leads.elements())) or "nothing"
 
 
 _SAY_THE_SAME = "both say the same, so mend the one that lacks something"

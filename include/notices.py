@@ -34,7 +34,7 @@ from include.carm.contacts import Contacts
 from include.carm.errors import DataError, Unavailable
 from include.carm.notice_policy import ACCOUNT_KINDS, NoticePolicy
 from include.carm.period import Period
-from include.carm.recipients import address_problem, checked_key, message_key, recipient_key
+from include.carm.recipients import address_problem, message_key, recipient_key
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
 from include.letters import PACK_NAME, LetterPress, write_letters
@@ -46,6 +46,7 @@ from include.notice_page import (
 from include.outbox import Parts, keep_pack, kept_stem, plan_messages, put_pack_back
 from include.statement_registry import tell_notices
 from include.tellings import TOLD, read_suppressed, record_digests, take_over_early, told_in
+from include.unsubscribe import proved_key
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -115,7 +116,7 @@ def publish_notices(
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     is_live, policy = month["effects"] == "live", policy or NoticePolicy.load()
-    hash_key, contacts = checked_key(recipient_hash_key), Contacts.load()
+    hash_key, contacts = proved_key(ws, recipient_hash_key), Contacts.load()
     if account_changes is None:
         account_changes = applied_changes(ws, period) if is_live else ACCOUNT_CHANGES.empty_table()
     # A live run of an issued month writes beside the record, and tells nobody: to it everything is new.

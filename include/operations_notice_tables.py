@@ -43,7 +43,8 @@ OUTBOX = Table(
     Column("body_sha256", Text, nullable=False),  # of the text followed by the HTML
     Column("calendar_sha256", Text),  # of the calendar part; NULL where there is none
     # planned; sealed: of a shadow run or a backfill, never sent; sending: handed over to the server right now; sent;
-    # failed; unknown: handed over, and no answer came; suppressed: the recipient is not written to any more.
+    # failed; unknown: handed over, and no answer came; suppressed: the recipient is not written to any more;
+    # called_off: what it says is not true any more, and it was not sent.
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", Text, nullable=False, default=""),  # ISO 8601 in UTC; empty: at once, never tried

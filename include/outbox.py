@@ -204,6 +204,12 @@ def is_suppressed() -> Any:
     return exists().where(suppression.recipient_key == OUTBOX.c.recipient_key, applies)
 
 
+def is_unsent() -> Any:
+    """The condition that nobody can have got a row of the outbox: it is planned, claimed and not begun, or failed."""
+    is_claimed = (OUTBOX.c.state == "sending") & OUTBOX.c.mime_sha256.is_(None)
+    return or_(OUTBOX.c.state.in_(("planned", "failed")), is_claimed)
+
+
 # Reading
 
 

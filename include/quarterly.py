@@ -8,7 +8,6 @@ why it is so.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -19,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from include import engine
 from include.carm.contacts import Contacts
-from include.carm.errors import DataError, Unavailable
+from include.carm.errors import DataError, Refused, Unavailable
 from include.carm.mail_settings import MailSettings
 from include.carm.quarter import Quarter
-from include.carm.recipients import checked_key
-from include.distribution_list import lift_returned, list_relations
+from include.distribution_list import heed_source, list_relations, read_readers
+from include.documents import write_file
 from include.mail import UNSUBSCRIBE_MARK
-from include.month import resolve_effects
+from include.month import is_issued, newest_issued, resolve_effects
 from include.newsletter_text import TEXT_FOLDER, TEXT_LANGUAGES, read_newsletter_text
 from include.notice_page import Message, NoticePages, QuarterlyNotice, Session
 from include.notices import Row, publish_messages, sort_out
 from include.quarterly_figures import read_figures
+from include.unsubscribe import proved_key
 from include.webinar_notices import read_offered
 
 if TYPE_CHECKING:
@@ -82,31 +82,20 @@ def render_documents(issue: QuarterlyNotice, pages: NoticePages) -> dict[str, by
 def write_documents(folder: Path, documents: Mapping[str, bytes]) -> list[str]:
     """Write documents, each by one rename, readable by their owner alone; returns the names of those that are new.
 
-    All are written before the first is moved into its place. What is there with the same bytes stays untouched. Raises
-    ``Unavailable`` where the disk refuses.
+    What is there with the same bytes stays untouched. Raises ``Unavailable`` where the disk refuses.
     """
-    fresh: dict[str, Path] = {}
+    fresh = []
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, content in documents.items():
+        for name, content in sorted(documents.items()):
             target = folder / name
-            if target.exists() and target.read_bytes() == content:
-                continue
-            fresh[name] = folder / f".{name}.{os.getpid()}"
-            with os.fdopen(os.open(fresh[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for name, path in fresh.items():
-            path.replace(folder / name)
+            if not target.exists() or target.read_bytes() != content:
+                write_file(target, content)
+                fresh.append(name)
     except OSError as error:
         raise Unavailable(
             f"cannot write the newsletter to {folder} ({error.strerror or error}): make room there, or make it writable"
         ) from error
-    finally:
-        for path in fresh.values():
-            path.unlink(missing_ok=True)
-    return sorted(fresh)
+    return fresh
 
 
 def write_preview(ws: Workspace, quarter: Quarter, folder: Path) -> dict[str, Any]:
@@ -129,12 +118,30 @@ def preview_lines(facts: Mapping[str, Any], folder: Path) -> list[str]:
 def last_month(ws: Workspace, quarter: Quarter, effects: str, run_id: str, run_type: str) -> dict[str, str]:
     """The month under which an issue is published, as :func:`publish_quarterly` takes it, its effects settled.
 
-    Only the first live run writes into the record: what it planned stays, with the documents that say the same.
+    Only the first live run writes into the record: what it planned stays, with the documents that say the same. Raises
+    ``Refused`` for one that comes before the quarter's last month is issued, or after a later month is.
     """
     settled = resolve_effects(ws, quarter.last, effects, run_type)
     is_first = settled == "live" and not ws.lake().has(DATASET, quarter.last)
+    if is_first:
+        _require_time(ws, quarter)
     area = "lake" if is_first else "shadow"
     return {"period": str(quarter.last), "effects": settled, "area": area, "run_id": run_id}
+
+
+def _require_time(ws: Workspace, quarter: Quarter) -> None:
+    """An issue is mailed once: not with a gap that the next days fill, and not when it is no news any more."""
+    if not is_issued(ws, quarter.last):
+        raise Refused(
+            f"{quarter} cannot go out live before {quarter.last} is issued: run carm_month live for {quarter.last} "
+            "first, or look at the issue with effects=shadow"
+        )
+    newest = newest_issued(ws)
+    if newest is not None and newest > quarter.last:
+        raise Refused(
+            f"{quarter} cannot go out live: {newest} was issued after it, so its readers would get an old issue; check "
+            f"the quarter (the one of {newest} is {Quarter.of(newest)}), or look at it with effects=shadow"
+        )
 
 
 def publish_quarterly(
@@ -152,7 +159,7 @@ def publish_quarterly(
     "documents": [name]}``. Raises ``DataError`` where the last month was never sealed or the texts are not alike,
     ``UsageError`` for a hash key that is too short.
     """
-    hash_key, lake = checked_key(recipient_hash_key), ws.lake(month["area"])
+    hash_key, lake = proved_key(ws, recipient_hash_key), ws.lake(month["area"])
     is_live = month["effects"] == "live"
     relations: dict[str, engine.Relation] = {
         "quarantine": [lake.file("quarantine", quarter.last)],
@@ -162,12 +169,10 @@ def publish_quarterly(
     pages = NoticePages(Contacts.load())
     documents = render_documents(issue, pages)
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
-        day = {"issued_on": issue.issued_on}
-        engine.create_table(con, "distribution_list", "derive_distribution_list", relations, day)
-        people = engine.run_table(con, "select_quarterly_recipients")
-    reachable, unreachable = sort_out(people, hash_key, lambda _row: f"quarterly/{quarter}")
+        readers = read_readers(con, relations, KIND, issue.issued_on)
+    reachable, unreachable = sort_out(readers.invited, hash_key, lambda _row: f"quarterly/{quarter}")
     if is_live:
-        lift_returned(ws, reachable)
+        heed_source(ws, reachable, readers.left)
     # Without a page that it opens, a link would lead nowhere.
     link = UNSUBSCRIBE_MARK if MailSettings.load().letterhead.unsubscribe_url else None
 

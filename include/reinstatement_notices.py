@@ -18,12 +18,12 @@ from include.account_notices import OCCASIONS, AccountNotices, find_recipients
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
-from include.carm.recipients import checked_key
 from include.notice_intents import owed_events
 from include.notice_page import Message, NoticePages
 from include.notices import publish_messages, sort_out
 from include.operations_notice_tables import NOTICE_INTENTS, OUTBOX
 from include.person_records import BEFORE_ANY_MONTH
+from include.unsubscribe import proved_key
 
 if TYPE_CHECKING:
     from include.workspace import Workspace
@@ -47,7 +47,7 @@ def publish_reinstatement_notice(
     ``{"notices": 0, "told_with": "the first month"}``. Else it returns what :func:`include.notices.publish_notices`
     returns, with the same errors.
     """
-    hash_key, policy = checked_key(recipient_hash_key), policy or NoticePolicy.load()
+    hash_key, policy = proved_key(ws, recipient_hash_key), policy or NoticePolicy.load()
     if outcome["known_from"] == BEFORE_ANY_MONTH:
         return {"notices": 0, "told_with": "the first month"}
     period = Period.parse(outcome["known_from"]).previous()

@@ -12,13 +12,13 @@ from include.addresses import account_addresses, delegate_addresses
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import ACCOUNT_ITSELF, NoticePolicy
 from include.carm.period import Period
-from include.carm.recipients import checked_key
 from include.notice_intents import about_act
 from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
 from include.notices import publish_messages, sort_out
 from include.register import accounts_on_record
 from include.statement_acts import find_acts
 from include.statement_versions import read_version, versions_of
+from include.unsubscribe import proved_key
 
 if TYPE_CHECKING:
     from include.carm.statement import StatementHead
@@ -52,7 +52,7 @@ def publish_act_notices(
     further act adds its own and changes none. Returns what :func:`include.notices.publish_notices` returns, with the
     same errors.
     """
-    hash_key, roles = checked_key(recipient_hash_key), (policy or NoticePolicy.load()).recipients["statement"]
+    hash_key, roles = proved_key(ws, recipient_hash_key), (policy or NoticePolicy.load()).recipients["statement"]
     with ws.operations.connect() as connection:
         acts = find_acts(connection, period)
     heads = {act["act_no"]: _head_of(ws, period, act) for act in acts}

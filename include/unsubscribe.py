@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, func, insert, select, update
 
 from include.carm.errors import Refused, UsageError
+from include.carm.mail_settings import MailSettings, is_on_this_machine
 from include.carm.plain_text import require_plain_line
-from include.carm.recipients import address_problem, recipient_key
+from include.carm.recipients import SHIPPED_KEY, address_problem, checked_key, recipient_key
 from include.database import in_slices
 from include.operations_notice_tables import OUTBOX, SUBSCRIPTION_EVENTS, SUPPRESSIONS
-from include.outbox import LIST_KINDS
+from include.outbox import LIST_KINDS, is_unsent
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from include.workspace import Workspace
 
 LIST_LANGUAGES = ("en", "fr", "both")
 LONGEST_CONSENT = 500
@@ -100,7 +103,7 @@ def unsubscribe(connection: Connection, recipient_key: str, *, on: date, source:
     """
     lock_list(connection)
     standing = _suppression(connection, recipient_key, "list")
-    if standing is not None:
+    if standing is not None and standing["reason"] == "unsubscribed":
         if standing["since"] < on:
             connection.execute(update(SUPPRESSIONS).where(_row_of(recipient_key, "list")).values(since=on))
         return {"is_new": False, "is_off": True, "stopped": _stop(connection, [recipient_key], LIST_KINDS)}
@@ -112,6 +115,8 @@ def unsubscribe(connection: Connection, recipient_key: str, *, on: date, source:
     later = exists().where(event.recipient_key == recipient_key, event.event == "subscribed", event.recorded_on > on)
     if connection.execute(select(later)).scalar():
         return {"is_new": is_new, "is_off": False, "stopped": 0}
+    # In the place of a bounce, which is no word of the person.
+    connection.execute(delete(SUPPRESSIONS).where(_row_of(recipient_key, "list")))
     connection.execute(
         insert(SUPPRESSIONS).values(
             recipient_key=recipient_key, scope="list", reason="unsubscribed", since=on, source=source
@@ -182,24 +187,24 @@ def lift_older(connection: Connection, subscribed: Mapping[str, date]) -> int:
 
 
 def suppress(
-    connection: Connection, recipient_keys: Collection[str], *, reason: str, on: date, source: str
+    connection: Connection, recipient_keys: Collection[str], *, reason: str, on: date, source: str, scope: str = "all"
 ) -> dict[str, int]:
-    """Let these recipients get no message at all from now on, in the caller's write transaction.
+    """Let these recipients get no message of ``scope`` from now on, in the caller's write transaction.
 
     ``reason`` is bounced or by_hand, ``source`` bounce or command. Who is suppressed already keeps the first reason and
-    day. Messages of every kind that are still planned are stopped. Returns ``{"suppressed", "suppressed_before",
-    "stopped"}`` as counts.
+    day. Messages of the scope that are still planned are stopped: of the list, or of every kind. Returns
+    ``{"suppressed", "suppressed_before", "stopped"}`` as counts.
     """
     lock_list(connection)
     asked = set(recipient_keys)
-    before = suppressed(connection, asked, "all")
+    before = suppressed(connection, asked, scope)
     rows = [
-        {"recipient_key": recipient, "scope": "all", "reason": reason, "since": on, "source": source}
+        {"recipient_key": recipient, "scope": scope, "reason": reason, "since": on, "source": source}
         for recipient in sorted(asked - before)
     ]
     if rows:
         connection.execute(insert(SUPPRESSIONS), rows)
-    stopped = _stop(connection, sorted(asked))
+    stopped = _stop(connection, sorted(asked), LIST_KINDS if scope == "list" else ())
     return {"suppressed": len(rows), "suppressed_before": len(before), "stopped": stopped}
 
 
@@ -236,6 +241,18 @@ def suppressed(connection: Connection, recipient_keys: Collection[str], scope: s
     return found
 
 
+def stop_list_mail(connection: Connection, recipient_keys: Collection[str]) -> int:
+    """Let no message of the list be sent that these have not got yet, also not by a person; returns how many.
+
+    For who left in the source: no suppression is written, for the source says so itself as long as it is true.
+    """
+    stopped = 0
+    for keys in in_slices(sorted(set(recipient_keys)), KEYS_A_QUERY):
+        which = is_unsent(), OUTBOX.c.recipient_key.in_(keys), OUTBOX.c.kind.in_(LIST_KINDS)
+        stopped += connection.execute(update(OUTBOX).where(*which).values(state="suppressed")).rowcount
+    return stopped
+
+
 # --- What these share -------------------------------------------------------------------------------------------
 
 
@@ -252,14 +269,41 @@ def require_address(address: str) -> str:
     return canonical
 
 
+def proved_key(ws: Workspace, hash_key: bytes | str) -> bytes:
+    """The key that hashes recipients, for whoever writes or sends messages.
+
+    Raises ``UsageError`` for one that is too short, is not the one of the tables (see :func:`require_true_key`), or is
+    no secret (see :func:`require_secret`).
+    """
+    key = checked_key(hash_key)
+    require_secret(key, MailSettings.load().letterhead.unsubscribe_url)
+    with ws.operations.connect() as connection:
+        require_true_key(connection, key)
+    return key
+
+
+def require_secret(key: bytes, unsubscribe_url: str) -> None:
+    """Refuse the key that this project is shipped with where its links lead beyond this machine.
+
+    Whoever knows an address could make its token, and take anybody off the list. Raises ``UsageError``.
+    """
+    if key == SHIPPED_KEY and unsubscribe_url and not is_on_this_machine(unsubscribe_url):
+        raise UsageError(
+            "the recipient_hash_key is the one that this project is shipped with, and everybody can make links with "
+            f"it for {unsubscribe_url}: write one of your own, made by chance, into the connection carm_smtp"
+        )
+
+
 def require_true_key(connection: Connection, hash_key: bytes) -> None:
     """Prove that ``hash_key`` is the one by which the tables know people, as far as they hold an address at all.
 
-    With another one every word of a person would be written down for somebody who does not exist. Raises
-    ``UsageError``.
+    With another one every word of a person would be written down for somebody who does not exist, and nobody who left
+    would be known. What a shadow run sealed does not count: nothing is sent by it, and it may have been a first look
+    with the key of the demo. Raises ``UsageError``.
     """
-    for table in (OUTBOX, SUBSCRIPTION_EVENTS):
-        query = select(table.c.address, table.c.recipient_key).where(table.c.address.is_not(None)).limit(1)
+    counts = {OUTBOX: OUTBOX.c.state != "sealed", SUBSCRIPTION_EVENTS: SUBSCRIPTION_EVENTS.c.address.is_not(None)}
+    for table, which in counts.items():
+        query = select(table.c.address, table.c.recipient_key).where(which).limit(1)
         for row in connection.execute(query):
             if recipient_key(row.address, hash_key) != row.recipient_key:
                 raise UsageError(

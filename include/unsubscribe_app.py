@@ -131,9 +131,10 @@ def _source_of(content_type: str, body: bytes) -> str | None:
         message = BytesParser().parsebytes(head + body)
         parts = message.get_payload() if message.is_multipart() else []
         fields = [
-            (part.get_param("name", header="content-disposition"), part.get_payload())
+            (part.get_param("name", header="content-disposition"), content)
             for part in parts
-            if not isinstance(part, str)
+            # A part that is made of parts itself has no text.
+            if not isinstance(part, str) and isinstance(content := part.get_payload(), str)
         ]
     else:
         try:

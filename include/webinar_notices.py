@@ -23,8 +23,8 @@ from include import engine
 from include.carm.contacts import Contacts
 from include.carm.mail_settings import MailSettings
 from include.carm.period import Period
-from include.carm.recipients import checked_key, message_key
-from include.distribution_list import lift_returned, list_relations
+from include.carm.recipients import message_key
+from include.distribution_list import heed_source, list_relations, read_readers
 from include.feeds import WEBINARS
 from include.mail import UNSUBSCRIBE_MARK
 from include.notice_page import (
@@ -42,8 +42,9 @@ from include.notice_page import (
 )
 from include.notices import WEBINAR_KINDS, publish_messages, sort_out
 from include.source_rows import read_texts, source_snapshot
+from include.unsubscribe import proved_key
 from include.webinar_calendar import CANCEL, PUBLISH, CalendarIdentity, EntryTexts, session_token, write_entry
-from include.webinar_tellings import KIND, Known, messages_of_month, read_tellings, record_tellings
+from include.webinar_tellings import ABOUT_ONE, KIND, Known, call_off, messages_of_month, read_tellings, record_tellings
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
     from include.workspace import Workspace
 
 Row = Mapping[str, Any]
-
-_EVER = date(9999, 12, 31)
-"""A day by which every wish counts that the source knows of."""
 
 _MESSAGES = pa.schema(
     [
@@ -101,8 +99,9 @@ def publish_webinar_notices(
 
     The notice of the month offers the sessions of the calendar month after ``month["period"]``, by the clock of
     Toronto, that are in the subscriber's language or in both, to everybody who is on the distribution list on the
-    period's day of issue; who has no session to be offered gets none. Beside it, whoever was told of a session gets a
-    message about each later revision of it, and whoever has the notice of the month one about each session added to it.
+    period's day of issue and has not left since; who has no session to be offered gets none. Beside it, whoever was
+    told of a session gets a message about each later revision of it, and whoever has the notice of the month one about
+    each session added to it. A message about one session that nobody has got yet is called off by a later revision.
 
     The dataset lists these messages and all that live runs of the period wrote before. Returns what
     :func:`include.notices.publish_notices` returns, and ``"sessions": {"offered": n, "cancelled": n, "unreadable": n}``
@@ -114,7 +113,7 @@ def publish_webinar_notices(
     """
     period, lake = Period.parse(month["period"]), ws.lake(month["area"])
     issued_on, coming = ws.calendar.issued_on(period), period.next()
-    hash_key = checked_key(recipient_hash_key)
+    hash_key = proved_key(ws, recipient_hash_key)
     extracted = pq.read_table(lake.file("webinars", period), partitioning=None)
     relations: dict[str, engine.Relation] = {
         "quarantine": [lake.file("quarantine", period)],
@@ -124,27 +123,25 @@ def publish_webinar_notices(
         later, refused = _read_later_revisions(ws, con, extracted, period)
         relations["webinars"] = pa.concat_tables([extracted, later])
         sessions, states = _read_sessions(con, relations, coming, issued_on)
-        people = _read_people(con, relations, issued_on)
-        still_there = _read_people(con, relations, _EVER)
+        readers = read_readers(con, relations, KIND, issued_on)
 
     about = f"webinars/{coming}"
-    invited, unreachable = sort_out(people, hash_key, lambda _row: about)
+    invited, unreachable = sort_out(readers.invited, hash_key, lambda _row: about)
     if month["effects"] == "live":
-        lift_returned(ws, invited)
+        heed_source(ws, invited, readers.left)
     with ws.operations.connect() as connection:
         standing = messages_of_month(connection, str(period))
-        tellings = read_tellings(connection, [one.webinar_id for one in sessions], str(period))
+        tellings, overtaken = read_tellings(connection, {one.webinar_id: one.revision for one in sessions}, str(period))
     due = _Due(sessions, tellings, {row["recipient_key"] for row in standing if row["about"] == about})
-    on_list = sort_out(still_there, hash_key, lambda _row: about)[0]
-    # Who withdrew after the day of issue may have been told by the first run of the month, and is by no further one.
-    asked = invited.filter(pc.is_in(invited["recipient_key"], on_list["recipient_key"])) if standing else invited
-    rows = [*due.invitations(asked), *due.changes(on_list)]
+    on_list = sort_out(readers.on_list, hash_key, lambda _row: about)[0]
+    rows = [*due.invitations(invited), *due.changes(on_list)]
     messages = pa.Table.from_pylist(rows, _MESSAGES).sort_by([("kind", "ascending"), ("message_key", "ascending")])
 
     by_id = {one.webinar_id: one for one in sessions}
     told = {row["message_key"]: [_telling(by_id[name]) for name in row["webinar_ids"]] for row in rows}
 
     def record(connection: Connection) -> None:
+        call_off(connection, overtaken)
         record_tellings(connection, told)
 
     outcome = publish_messages(
@@ -211,7 +208,7 @@ def _is_new(one: Planned, before: Known | None) -> bool:
 
 
 def _about_session(person: Row, one: Planned, change: str) -> dict[str, Any]:
-    about = f"webinar/{session_token(one.webinar_id)}"
+    about = f"{ABOUT_ONE}{session_token(one.webinar_id)}"
     key = message_key(KIND, person["recipient_key"], about, one.revision)
     own = {"about": about, "version": one.revision, "message_key": key, "change": change}
     return {**person, **own, "webinar_ids": [one.webinar_id]}
@@ -267,12 +264,6 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), EASTERN).astimezone(UTC)
 
 
-def _read_people(con: duckdb.DuckDBPyConnection, relations: Mapping[str, engine.Relation], day: date) -> pa.Table:
-    """Who is on the distribution list on a day."""
-    engine.create_table(con, "distribution_list", "derive_distribution_list", relations, {"issued_on": day})
-    return engine.run_table(con, "derive_webinar_notice_recipients")
-
-
 def _read_later_revisions(
     ws: Workspace, con: duckdb.DuckDBPyConnection, extracted: pa.Table, period: Period
 ) -> tuple[pa.Table, int]:
@@ -311,13 +302,18 @@ def _read_sessions(
     starts_at, ends_at = calendar_month(month)
     bounds = {"month_starts_at": starts_at, "month_ends_at": ends_at, "concerned_from": _midnight(issued_on)}
     rows = engine.run_table(con, "derive_webinar_notice_sessions", relations, bounds).to_pylist()
+    for row in rows:
+        texts = {name: one_line(row[name]) for name in ("title_en", "title_fr")}
+        # It would become the reader's own link, wherever it stands: with a path behind it, or on another's page.
+        is_forged = any(UNSUBSCRIBE_MARK in text for text in (*texts.values(), row["join_url"] or ""))
+        row.update(texts, state="unreadable" if is_forged else row["state"])
     sessions = tuple(
         Planned(
             row["webinar_id"],
             row["revision"],
             Session(
-                one_line(row["title_en"]),
-                one_line(row["title_fr"]),
+                row["title_en"],
+                row["title_fr"],
                 row["language"],
                 row["starts_at"],
                 row["duration_minutes"],

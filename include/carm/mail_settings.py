@@ -1,10 +1,13 @@
 """How mail is sent: the sections ``mail`` and ``delivery`` of ``include/config/notices.yaml``."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from include.carm.settings_file import CONFIG_FOLDER, Settings
+
+_THIS_MACHINE = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/[^?#\s]*)?")
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,14 @@ def _read_letterhead(row: Settings) -> Letterhead:
     names = row.section("from_name")
     names.allow("en", "fr")
     url = str(row.values.get("unsubscribe_url") or "").rstrip("/")
-    if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    if url and not url.startswith("https://") and not is_on_this_machine(url):
         raise row.wrong("unsubscribe_url", "is not an https address: write one, or leave it empty")
     return Letterhead({language: names.text(language) for language in ("en", "fr")}, row.text("reply_to"), url)
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether a web address leads to the machine itself, so that nobody else can call it up."""
+    return _THIS_MACHINE.fullmatch(url) is not None
 
 
 def _read_delivery(row: Settings) -> Delivery:

@@ -9,6 +9,9 @@ import re
 from include.carm.errors import UsageError
 
 LEAST_KEY_BYTES = 16
+SHIPPED_KEY = b"demo-only-not-a-secret"
+"""The key of ``airflow_settings.yaml``: everybody can read it, so whatever is signed with it proves nothing."""
+
 # One @ between two parts without spaces, control characters or what would start another address in a header.
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{1,64}@[^\s\x00-\x1f\x7f@,;:<>()\[\]\"\\]{3,253}")
 _LONGEST_ADDRESS = 254

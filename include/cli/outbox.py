@@ -29,7 +29,7 @@ _COMPOSED = {
     ),
     "now": "Nothing here tells that the server was given this mail: it is shown as it would be sent now",
 }
-_STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed")
+_STATES = ("planned", "sealed", "sending", "sent", "failed", "unknown", "suppressed", "called_off")
 
 
 class Moment(click.ParamType):

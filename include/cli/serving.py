@@ -38,9 +38,12 @@ def serve_unsubscribe(host: str, port: int, apply_: str | None, data: Path | Non
     """
     import uvicorn
 
+    from include.carm.mail_settings import MailSettings
+    from include.unsubscribe import require_secret
     from include.unsubscribe_app import create_app
 
     key = require_hash_key()
+    require_secret(key, MailSettings.load().letterhead.unsubscribe_url)
     engine = _open_tables(apply_ or os.environ.get("CARM_SOURCE_URL"), data, key)
     app = create_app(engine, key, read_day)
     with _listen(host, port) as listener:

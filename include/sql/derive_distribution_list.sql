@@ -1,7 +1,7 @@
 -- Purpose: Say of everybody who was ever on the distribution list whether the person is on it on the day of issue.
 -- Grain: one row per recipient, whatever the case of the address and however often it was written down.
 -- Reads: quarantine, subscriber_entries, subscription_events, suppressions
--- Writes: nothing, is read by derive_webinar_notice_recipients and counted for people
+-- Writes: nothing, is read by select_list_recipients and counted for people
 -- Parameters: issued_on
 -- Rerun: the same rows in the same order.
 --

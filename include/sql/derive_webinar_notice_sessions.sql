@@ -8,16 +8,41 @@
 -- The month's bounds come as instants (its first midnight in Toronto and that of the next month): a session on the last
 -- evening is already the next day in UTC, and still belongs to this month. A change concerns those who were told of the
 -- session while one of its revisions puts it at concerned_from or later: what is over by then is nobody's news.
-WITH revisions AS (
+WITH written AS (
     SELECT
         webinar_id,
         title_en,
         title_fr,
         language,
-        -- An hour without an offset is an hour somewhere: it is not guessed.
+        duration_minutes,
+        join_url,
+        status,
+        revision,
+        -- An hour without an offset is an hour somewhere: it is not guessed. The gate asks for the same form.
         CASE
-            WHEN REGEXP_FULL_MATCH(starts_at, '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})')
+            WHEN
+                REGEXP_FULL_MATCH(
+                    starts_at,
+                    '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?'
+                    || '(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])'
+                )
                 THEN TRY_CAST(starts_at AS TIMESTAMPTZ)
+        END AS read_as
+    FROM webinars
+),
+
+revisions AS (
+    SELECT
+        webinar_id,
+        title_en,
+        title_fr,
+        language,
+        -- Beyond these years there is no session, and at the ends of time no clock that shows one.
+        CASE
+            WHEN
+                read_as >= CAST('1980-01-01 00:00:00+00' AS TIMESTAMPTZ)
+                AND read_as < CAST('2200-01-01 00:00:00+00' AS TIMESTAMPTZ)
+                THEN read_as
         END AS starts_at,
         CASE
             WHEN duration_minutes BETWEEN 1 AND 1440 THEN duration_minutes
@@ -31,9 +56,9 @@ WITH revisions AS (
         -- Copies of one revision: a cancelled copy wins, for nobody should wait before an empty screen.
         ROW_NUMBER() OVER (
             PARTITION BY webinar_id
-            ORDER BY revision DESC NULLS LAST, status = 'cancelled' DESC, starts_at, duration_minutes, join_url
+            ORDER BY revision DESC NULLS LAST, status = 'cancelled' DESC, read_as, duration_minutes, join_url
         ) AS nth_latest
-    FROM webinars
+    FROM written
 ),
 
 planned AS (

@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
-from include.carm.errors import Unavailable
+from include.carm.errors import Unavailable, UsageError
 from include.carm.recipients import recipient_key
 from include.database import write_transaction
 from include.lake import sha256_of
+from include.mail import UNSUBSCRIBE_MARK
 from include.notices import count_true_notices
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS, WEBINAR_TELLINGS
 from include.outbox import folder_of, read_parts
 from include.webinar_notices import publish_webinar_notices
-from include.webinar_tellings import read_tellings, record_tellings
+from include.webinar_tellings import call_off, read_tellings, record_tellings
 from tests.notices.calendar_reader import Calendar, read_entry
 from tests.notices.months import HASH_KEY, Month, subscriber, webinar
 
@@ -183,6 +184,7 @@ def test_an_added_session_is_told_by_a_message_of_its_own(tmp_path: Path) -> Non
     assert "janvier 2022" in office.subjects("lecteur@example.org")[0]
     assert outcome["changes"] == {"changed": 0, "cancelled": 0, "added": 1}
     assert outcome["without_session"] == 0
+    office.set_state("sent")
     office.enter(webinar("W2", FEBRUARY, revision=2)).run()
     assert office.subjects()[-1] == "Changed: English title of W2, 2022-02-09"
 
@@ -234,6 +236,113 @@ def test_who_is_not_written_to_any_more_is_told_of_no_change(office: Office) -> 
         connection.execute(insert(SUPPRESSIONS), {**wish, "since": date(2022, 1, 3), "source": "one_click"})
     office.enter(webinar("W1", LATER, revision=2)).run()
     assert len(office.messages()) == 1
+
+
+def test_who_left_in_the_source_after_the_day_of_issue_is_invited_by_no_run(tmp_path: Path) -> None:
+    """The month is issued on 2021-12-25, its notices of webinars are written on the 26th at the earliest."""
+    office = Office(tmp_path, subscriber(READER, unsubscribed_on=date(2021, 12, 26)))
+    office.enter(webinar("W1")).run()
+    assert office.messages() == []
+
+
+def test_who_left_after_the_day_of_issue_and_came_back_is_invited(tmp_path: Path) -> None:
+    again = subscriber(READER, subscribed_on=date(2021, 12, 28))
+    office = Office(tmp_path, subscriber(READER, unsubscribed_on=date(2021, 12, 26)), again)
+    office.enter(webinar("W1")).run()
+    assert office.subjects() == [JANUARY]
+
+
+@pytest.mark.parametrize(("state", "becomes"), [("planned", "suppressed"), ("failed", "suppressed"), ("sent", "sent")])
+def test_what_waits_for_who_left_in_the_source_is_stopped(office: Office, state: str, becomes: str) -> None:
+    office.enter(webinar("W1")).run()
+    office.set_state(state)
+    office.month.enter("subscribers", [subscriber(READER, unsubscribed_on=date(2021, 12, 28))])
+    office.run(effects="shadow", area="shadow")
+    assert [row["state"] for row in office.messages()] == [state]
+    office.run()
+    assert [row["state"] for row in office.messages()] == [becomes]
+
+
+def test_by_another_hash_key_nobody_is_written_to(office: Office) -> None:
+    """Every unsubscription would be forgotten, and everybody be a stranger who is told all of it again."""
+    office.enter(webinar("W1")).run(effects="shadow")
+    other = b"another key, as long as one must be"
+    office.run()
+    facts = {"period": "2021-12", "effects": "live", "area": "lake", "run_id": "run under another key"}
+    with pytest.raises(UsageError, match="is not the one with which messages were written"):
+        publish_webinar_notices(office.ws, facts, recipient_hash_key=other)
+
+
+def test_a_look_by_the_key_of_the_demo_keeps_nobody_from_using_another(office: Office) -> None:
+    office.enter(webinar("W1"))
+    facts = {"period": "2021-12", "effects": "shadow", "area": "lake", "run_id": "a first look"}
+    publish_webinar_notices(office.ws, facts, recipient_hash_key="demo-only-not-a-secret")
+    office.run()
+    assert office.subjects() == [JANUARY]
+
+
+# What cannot be told
+
+
+@pytest.mark.parametrize("starts_at", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_session_at_the_end_of_time_keeps_nobody_from_the_others(office: Office, starts_at: str) -> None:
+    outcome = office.enter(webinar("W1"), webinar("W2", starts_at)).run()
+    assert office.subjects() == [JANUARY]
+    assert office.told() == [("W1", 1, "publish")]
+    assert outcome["sessions"]["unreadable"] == 1
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"join_url": f"{UNSUBSCRIBE_MARK}../away"},
+        {"join_url": f"https://example.org/?to={UNSUBSCRIBE_MARK}"},
+        {"title_en": f"Read {UNSUBSCRIBE_MARK}"},
+        {"title_fr": UNSUBSCRIBE_MARK.replace("b", "b\u200b")},
+    ],
+)
+def test_no_session_holds_what_becomes_the_link_of_its_reader(office: Office, forged: dict[str, str]) -> None:
+    outcome = office.enter(webinar("W1"), webinar("W2", **forged)).run()
+    assert office.told() == [("W1", 1, "publish")]
+    assert outcome["sessions"]["unreadable"] == 1
+
+
+# What is called off before anybody has it
+
+
+def test_a_change_that_was_not_sent_is_called_off_by_the_next(office: Office) -> None:
+    office.enter(webinar("W1")).run()
+    office.set_state("sent")
+    office.enter(webinar("W1", LATER, revision=2)).run()
+    office.enter(webinar("W1", LATER, revision=3, status="cancelled")).run()
+    told = [(row["subject"].partition(":")[0], row["state"]) for row in office.messages()]
+    assert told[1:] == [("Changed", "called_off"), ("Cancelled", "planned")]
+    assert office.run()["outbox"] == {"planned": 0, "suppressed": 0}
+    assert count_true_notices(office.ws, "lake") == 3
+
+
+@pytest.mark.parametrize("state", ["planned", "failed"])
+def test_a_session_of_which_nobody_heard_is_not_cancelled_but_offered_again(office: Office, state: str) -> None:
+    office.enter(webinar("W1")).run()
+    office.set_state("sent")
+    office.enter(webinar("W2")).run()
+    office.set_state(state, OUTBOX.c.about.like("webinar/%"))
+    office.enter(webinar("W2", revision=2, status="cancelled")).run()
+    assert [row["state"] for row in office.messages()] == ["sent", "called_off"]
+    office.enter(webinar("W2", LATER, revision=3)).run()
+    assert office.subjects()[2] == "New: English title of W2, 2022-01-19"
+
+
+def test_a_change_whose_sending_begins_meanwhile_is_not_called_off(office: Office) -> None:
+    office.enter(webinar("W1")).run()
+    office.set_state("sent")
+    office.enter(webinar("W1", LATER, revision=2)).run()
+    with office.ws.operations.connect() as connection:
+        _, overtaken = read_tellings(connection, {"W1": 3}, "2021-12")
+    assert overtaken == [office.messages()[1]["message_key"]]
+    office.set_state("unknown", OUTBOX.c.version == 2)
+    with pytest.raises(Unavailable, match="is being sent"), write_transaction(office.ws.operations) as connection:
+        call_off(connection, overtaken)
 
 
 # What counts as told
@@ -289,10 +398,10 @@ def test_a_shadow_run_tells_nobody(office: Office) -> None:
 def test_a_message_that_is_sealed_has_told_nothing(office: Office) -> None:
     office.enter(webinar("W1")).run()
     with office.ws.operations.connect() as connection:
-        assert list(read_tellings(connection, ["W1"], "2021-12")) == [recipient_key(READER, HASH_KEY)]
+        assert list(read_tellings(connection, {"W1": 1}, "2021-12")[0]) == [recipient_key(READER, HASH_KEY)]
     office.set_state("sealed")
     with office.ws.operations.connect() as connection:
-        assert read_tellings(connection, ["W1"], "2021-12") == {}
+        assert read_tellings(connection, {"W1": 1}, "2021-12") == ({}, [])
 
 
 def test_a_shadow_run_beside_the_record_shows_what_a_live_one_would_tell(office: Office) -> None:
@@ -416,7 +525,7 @@ def test_whatever_happens_everybody_ends_with_what_is_current_and_hears_it_once(
             office.run(effects=effects, area="shadow" if effects == "shadow" else "lake")
     office.run()
     for address, spoken in people.items():
-        live = [row for row in office.messages(address) if row["state"] != "sealed"]
+        live = [row for row in office.messages(address) if row["state"] not in ("sealed", "called_off")]
         entries = [read_entry(entry) for row in live for entry in read_parts(office.ws, row).calendars]
         heard = [(entry.uid, entry.sequence) for entry in entries]
         assert len(set(heard)) == len(heard)

@@ -228,6 +228,8 @@ CASES: dict[str, list[Case]] = {
         ({"starts_at": "2022-01-12"}, {"starts_at_is_an_instant"}),
         ({"starts_at": "2022-02-30T13:00:00-05:00"}, {"starts_at_is_an_instant"}),
         ({"starts_at": "soon"}, {"starts_at_is_an_instant"}),
+        ({"starts_at": "2022-01-19T13:00-05"}, {"starts_at_is_an_instant"}),
+        ({"starts_at": "9999-12-31T23:59:59-05:00"}, {"starts_at_is_an_instant"}),
         ({"duration_minutes": None}, {"duration_is_present"}),
         ({"duration_minutes": 1}, set()),
         ({"duration_minutes": 0}, {"duration_is_plausible"}),

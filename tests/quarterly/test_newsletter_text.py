@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from include.carm.errors import DataError
 from include.carm.quarter import Quarter
-from include.newsletter_text import TEXT_FOLDER, Block, Span, figures_of, parse_text, read_newsletter_text
+from include.newsletter_text import (
+    TEXT_FOLDER,
+    Block,
+    Span,
+    figures_of,
+    parse_text,
+    read_newsletter_text,
+    require_parity,
+)
 from tests.notices.samples import Page
 from tests.quarterly.issues import Q4, issue, mail, pages
 
@@ -169,6 +177,12 @@ def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         ("- un\n- deux\n", "- un\n- deux\n\nEncore.\n", "the English text has 3 blocks and the French 4"),
         ("- un\n- deux\n", "## Encore\n", "the English text has 1 headings and the French 2"),
         ("[ici](https://example.org/fr)", "ici", "the English text has 1 links and the French 0"),
+        (
+            "//example.org/fr",
+            "//example.com/fr",
+            "block 2 lead to example.org in English and to example.com",
+        ),
+        ("https://example.org/fr", "mailto:a@example.org", "to example.org in English and to mailto:a@example.org"),
         ("- un\n- deux\n", "- un\n", "block 3 is a list of 2 points in English and a list of 1 points in French"),
         ("- un\n- deux\n", "1. un\n2. deux\n", "block 3 is a list of 2 points in English and a list of 2 steps"),
         ("2021-11-09", "2021-11-10", "other figures, 20211109 only in English and 20211110 only in French"),
@@ -179,6 +193,40 @@ def test_two_texts_that_do_not_say_the_same_are_refused(tmp_path: Path, before: 
     assert before in FRENCH
     with pytest.raises(DataError, match=rf"^2021-Q4: .*{said}"):
         read_newsletter_text(Q4, written(tmp_path, french=FRENCH.replace(before, after)))
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "are_alike"),
+    [
+        ("https://example.org/en", "http://www.example.org/fr", True),
+        ("https://carm.cbsa-asfc.gc.ca/", "https://gcra.cbsa-asfc.gc.ca/", True),
+        ("https://www.cbsa-asfc.gc.ca/", "https://gcra.cbsa-asfc.gc.ca/", True),
+        ("https://www.cbsa-asfc.gc.ca/", "https://notcbsa-asfc.gc.ca/", False),
+        ("https://example.org/", "https://fr.example.org/", False),
+        ("mailto:a@example.org", "mailto:a@example.org", True),
+        ("mailto:a@example.org", "mailto:b@example.org", False),
+        ("mailto:a@example.org?subject=x", "mailto:a@example.org", False),
+    ],
+)
+def test_links_lead_to_the_same_mailbox_or_host(english: str, french: str, are_alike: bool) -> None:
+    texts = {
+        "en": parse_text(f"## A\n\n[x]({english})\n", "en.md"),
+        "fr": parse_text(f"## A\n\n[x]({french})\n", "fr.md"),
+    }
+    if are_alike:
+        require_parity(texts, "2021-Q4")
+        return
+    with pytest.raises(DataError, match="the links of block 2 lead to"):
+        require_parity(texts, "2021-Q4")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://unsubscribe.invalid/u/", "https://unsub**scribe.invalid/u/**", "[x](https://unsubscribe.invalid/u/)"],
+)
+def test_no_text_holds_what_becomes_the_link_of_its_reader(text: str) -> None:
+    with pytest.raises(DataError, match="line 3"):
+        parse_text(f"## A\n\n{text}\n", "en.md")
 
 
 def test_a_number_is_the_same_however_a_language_writes_it(tmp_path: Path) -> None:

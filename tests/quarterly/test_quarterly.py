@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import insert, select
 
-from include.carm.errors import DataError, Unavailable, UsageError
+from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from include.carm.period import Period
 from include.carm.quarter import Quarter
 from include.cli import carm
@@ -19,7 +19,7 @@ from include.database import write_transaction
 from include.notices import count_true_notices
 from include.operations_notice_tables import OUTBOX
 from include.operations_plan_tables import ACCOUNT_CHANGES, REINSTATEMENTS
-from include.quarterly import last_month, publish_quarterly, write_documents, write_preview
+from include.quarterly import compose_issue, last_month, publish_quarterly, write_documents, write_preview
 from include.quarterly_figures import QuarterFigures, read_figures
 from tests.notices.months import HASH_KEY, Month, subscriber, webinar
 from tests.pipeline import hashes
@@ -274,10 +274,48 @@ def test_who_unsubscribed_gets_none_also_by_the_link_of_a_message(tmp_path: Path
     assert len(month.rows("quarterly_notices")) == 2
 
 
+def test_an_issue_is_not_mailed_with_a_gap_that_the_next_days_fill(tmp_path: Path) -> None:
+    month = held(quarter(tmp_path))
+    issue_month(month, "2021-10", "2021-11")
+    with pytest.raises(Refused, match=r"^2021-Q4 cannot go out live before 2021-12 is issued: run carm_month live"):
+        publish(month, "live")
+    assert outbox(month) == []
+    publish(month, "shadow")
+    issue_month(month, "2021-12")
+    assert publish(month, "live", run_id="manual__2")["outbox"]["planned"] == 3
+
+
+def test_an_old_issue_is_not_mailed(tmp_path: Path) -> None:
+    month = held(quarter(tmp_path))
+    issue_month(month, "2021-12", "2022-01")
+    with pytest.raises(Refused, match=r"^2021-Q4 cannot go out live: 2022-01 was issued after it.*2022-Q1"):
+        publish(month, "live")
+    assert outbox(month) == []
+
+
+def test_a_live_run_again_of_what_was_mailed_is_no_slip(tmp_path: Path) -> None:
+    month = held(quarter(tmp_path))
+    issue_month(month, "2021-12")
+    publish(month, "live")
+    told = outbox(month)
+    issue_month(month, "2022-01")
+    publish(month, "live", run_id="manual__2")
+    assert outbox(month) == told
+
+
+@pytest.mark.parametrize("day", [date(2021, 12, 26), date(2022, 1, 20)])
+def test_who_left_after_the_day_of_issue_gets_no_issue(tmp_path: Path, day: date) -> None:
+    month = held(quarter(tmp_path))
+    issue_month(month, "2021-12")
+    month.enter("subscribers", [*READERS[1:], subscriber("en@example.org", unsubscribed_on=day)])
+    publish(month, "live")
+    assert [row["address"] for row in outbox(month)] == ["either@example.org", "fr@example.org"]
+
+
 def test_a_quarter_without_any_month_is_refused_with_the_way_out(tmp_path: Path) -> None:
     month = quarter(tmp_path)
     with pytest.raises(DataError, match=r"^no month of 2021-Q4 was issued, .*: run 2021-12 first$"):
-        publish(month, "live")
+        compose_issue(month.ws, Q4, is_live=True)
     with pytest.raises(DataError, match=r"^no month of 2021-Q2 was run, .*: run 2021-06 first$"):
         write_preview(month.ws, Quarter(2021, 2), tmp_path / "look")
 

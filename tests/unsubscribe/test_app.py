@@ -131,6 +131,12 @@ def test_nothing_but_a_post_changes_anything(
         {"content": b"no part", "headers": {"content-type": "multipart/form-data"}},
         {"content": b"--x\r\n\r\nOne-Click", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"content": b"", "headers": {"content-type": "multipart/form-data; boundary="}},
+        # A part that is made of parts, with the answer in one of them.
+        {
+            "content": b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n'
+            b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\nOne-Click\r\n--y--\r\n\r\n--x--\r\n",
+            "headers": {"content-type": "multipart/form-data; boundary=x"},
+        },
     ],
 )
 def test_a_post_that_asks_for_nothing_changes_nothing(ask: Ask, tables: Engine, content: dict[str, Any]) -> None:

@@ -20,12 +20,24 @@ from include.bounces import COUNTS, NoReport, Unreadable, bounce_lines, import_b
 from include.carm.errors import Unavailable, UsageError
 from include.database import connect_engine
 from include.operations_notice_tables import SUPPRESSIONS
+from include.unsubscribe import unsubscribe
 from include.workspace import Workspace
-from tests.unsubscribe.outbox import ADDRESS, HASH_KEY, READER, create_tables, everything, key_of, message, post, rows
+from tests.unsubscribe.outbox import (
+    ADDRESS,
+    HASH_KEY,
+    READER,
+    create_tables,
+    everything,
+    key_of,
+    message,
+    post,
+    rows,
+    states,
+)
 from tests.unsubscribe.reports import fate, put_into_folder, put_into_maildir, put_into_mbox, report, returned
 
 DAY = date(2022, 1, 10)
-SENT = message(state="sent")
+SENT = message(state="sent", kind="statement", about="a statement that was sent")
 KEY = SENT["message_key"]
 OTHER = "other@example.org"
 
@@ -77,6 +89,7 @@ def test_who_has_a_dead_address_is_not_written_to_any_more(
         "suppressed": 1,
         "suppressed_before": 0,
         "stopped": 1,
+        "off_the_list": 0,
         "problems": [],
     }
     (row,) = rows(ws.operations, SUPPRESSIONS)
@@ -183,10 +196,27 @@ def test_a_message_that_was_not_sent_has_no_report(take: Take, ws: Workspace, st
 
 
 def test_a_message_whose_fate_is_unknown_may_have_one(take: Take, ws: Workspace) -> None:
-    other = message(OTHER, state="unknown")
+    other = message(OTHER, kind="statement", state="unknown")
     post(ws.operations, other)
     assert take(report(fate(OTHER), back=returned(other["message_key"]))) == {"dead": 1}
     assert dead(ws) == {key_of(OTHER)}
+
+
+@pytest.mark.parametrize("kind", ["webinar", "quarterly"])
+def test_a_message_of_the_list_that_comes_back_stops_the_list_alone(take: Take, ws: Workspace, kind: str) -> None:
+    """Whoever gets a newsletter passed on can make up a report about it, and shall stop no statement by that."""
+    sent = message(kind=kind, about="sent", state="sent")
+    waits = message(kind=kind, about="waits")
+    post(ws.operations, sent, waits)
+    assert take(report(fate(), back=returned(sent["message_key"]))) == {"dead": 1}
+    (row,) = rows(ws.operations, SUPPRESSIONS)
+    assert (row["recipient_key"], row["scope"], row["reason"]) == (READER, "list", "bounced")
+    assert states(ws.operations)[kind, "waits"] == "suppressed"
+    assert states(ws.operations)["statement", "a statement"] == "planned"
+    # The person's own word takes the place of the report.
+    with ws.operations.begin() as connection:
+        assert unsubscribe(connection, READER, on=DAY, source="page")["is_new"]
+    assert [row["reason"] for row in rows(ws.operations, SUPPRESSIONS)] == ["unsubscribed"]
 
 
 def test_of_several_recipients_ours_counts_or_else_all(take: Take, ws: Workspace) -> None:
@@ -395,7 +425,7 @@ def test_reports_are_matched_on_postgresql_in_batches(
     monkeypatch.setattr(bounces, "KEYS_A_QUERY", 3)
     create_tables(connect_engine(postgresql_url))
     ws = Workspace.open(tmp_path, apply_url=postgresql_url)
-    sent = [message(f"reader{number}@example.org", state="sent") for number in range(10)]
+    sent = [message(f"reader{number}@example.org", kind="statement", state="sent") for number in range(10)]
     post(ws.operations, *sent)
     back = [report(fate(row["address"]), back=returned(row["message_key"])) for row in sent]
     facts = import_bounces(ws, put_into_folder(tmp_path / "reports", *back), on=DAY, hash_key=HASH_KEY)

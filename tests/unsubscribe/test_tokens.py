@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import hmac
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from include.carm.errors import UsageError
-from include.carm.recipients import recipient_key
-from include.unsubscribe import make_token, read_token
+from include.carm.recipients import SHIPPED_KEY, recipient_key
+from include.unsubscribe import make_token, read_token, require_secret
 from tests.unsubscribe.outbox import ADDRESS, HASH_KEY, READER
 
 TOKEN = make_token(READER, HASH_KEY)
@@ -102,3 +103,29 @@ def test_the_signature_is_no_hash_of_an_address() -> None:
 def test_a_token_is_made_for_a_recipient_key_alone(text: str) -> None:
     with pytest.raises(UsageError, match="64 hex digits"):
         make_token(text, HASH_KEY)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("", False),
+        ("http://127.0.0.1:8090", False),
+        ("http://localhost:8090", False),
+        ("https://localhost", False),
+        ("https://news.example.org", True),
+        ("https://localhost.example.org", True),
+        ("https://127.0.0.1.example.org", True),
+    ],
+)
+def test_the_key_that_everybody_can_read_signs_no_link_for_the_world(url: str, is_refused: bool) -> None:
+    require_secret(b"a key of one's own, made by chance", url)
+    if not is_refused:
+        require_secret(SHIPPED_KEY, url)
+        return
+    with pytest.raises(UsageError, match="is the one that this project is shipped with"):
+        require_secret(SHIPPED_KEY, url)
+
+
+def test_the_shipped_key_is_that_of_the_settings() -> None:
+    settings = Path(__file__).parents[2] / "airflow_settings.yaml"
+    assert f"recipient_hash_key: {SHIPPED_KEY.decode()}\n" in settings.read_text(encoding="utf-8")

@@ -105,7 +105,7 @@ def test_the_list_is_counted(run: Any, tables: Engine) -> None:
 
 
 def test_bounces_are_read(run: Any, tables: Engine, tmp_path: Path) -> None:
-    sent = message(state="sent")
+    sent = message(kind="statement", state="sent")
     post(tables, sent)
     folder = put_into_folder(tmp_path / "reports", report(fate(), back=returned(sent["message_key"])), report(fate()))
     assert run("bounces", folder).stdout.splitlines() == [
