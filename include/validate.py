@@ -79,9 +79,13 @@ def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 def judged_batches(feed: Feed, staged: Path) -> Iterator[pa.RecordBatch]:
     """The staged rows of a feed in batches for the gate, with no column that its suite does not ask for."""
     file = pq.ParquetFile(staged)
+    yield from file.iter_batches(JUDGED_ROWS, columns=_judged_columns(feed, file.schema_arrow))
+
+
+def _judged_columns(feed: Feed, schema: pa.Schema) -> list[str]:
+    """The columns of a staged feed that its suite asks for."""
     expected = load_suite(feed.name).header.kwargs["column_set"]
-    names = [name for name in file.schema_arrow.names if name in expected]
-    yield from file.iter_batches(JUDGED_ROWS, columns=names)
+    return [name for name in schema.names if name in expected]
 
 
 def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
@@ -267,7 +271,11 @@ class _Gate:
             yield batch.append_column("is_reversed_twice", pc.is_in(batch.column("row_no"), value_set=numbers))
 
     def _find_reversed_twice(self, lake: Lake, staged: Path) -> pa.Array:
-        """The numbers of the staged rows that would reverse an item a second time."""
+        """The numbers of the staged rows that would reverse an item a second time.
+
+        Only a valid row reverses anything: else a refused reversal would take the payment's bounce with it, and a
+        client would keep the credit. So the few rows on which it depends are judged before the others.
+        """
         numbers = engine.run_table(self.con, "select_reversing_numbers", {"read_rows": [staged]})
         if not numbers.num_rows:
             return pa.array([], pa.int64())
@@ -275,8 +283,22 @@ class _Gate:
         engine.register(self.con, "reversing_numbers", numbers)
         files = month_files(lake, self.plan.months_of(TRANSACTIONS, NUMBER))
         engine.register(self.con, "published_transactions", files, like=TRANSACTIONS.name)
-        at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
+        engine.create_table(self.con, "known_payments", "select_known_payments")
+        engine.create_table(self.con, "reversing_rows", "select_reversing_rows", {"staged": [staged]})
+        refused = self._judge_reversing_rows(pq.read_schema(staged))
+        at_fault = engine.run_table(self.con, "select_reversed_twice", {"invalid_rows": refused})
         return at_fault.column("row_no").combine_chunks()
+
+    def _judge_reversing_rows(self, schema: pa.Schema) -> pa.Table:
+        """The failures of ``reversing_rows`` by every rule but the one that depends on them."""
+        names = _judged_columns(TRANSACTIONS, schema)
+        batches = (
+            batch.select(names).append_column("is_reversed_twice", pa.repeat(pa.scalar(False), batch.num_rows))
+            for batch in self.con.table("reversing_rows").to_arrow_reader(JUDGED_ROWS)
+        )
+        # Its pages speak of the whole feed: they are written when that is judged.
+        result = check(TRANSACTIONS.name, batches, docs_folder=None, run_name=str(self.period), as_of=self.as_of)
+        return result.failures
 
     # Common to all
 
