@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
-from include.carm.errors import DataError
+from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.datasets import schema_of
-from include.extract import ExtractPlan, fetched_ranges, moved_ranges
+from include.extract import ExtractPlan, extracted_periods, fetched_ranges, moved_ranges
 from include.feeds import ACCOUNTS, DELEGATIONS, LEDGER_FEEDS, SUBSCRIBERS, TRANSACTIONS, WEBINARS, Feed, LedgerFeed
 from include.lake import Lake, Seal, write_parquet
 from include.ledger import (
@@ -56,13 +56,18 @@ JUDGED_ROWS = 250_000
 def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Judge, publish and seal what ``extract_month`` read; returns counts only.
 
-    Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out;
-    nothing is sealed then. A month whose extract is final is left as it is.
+    Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out, and
+    ``Unavailable`` when what was read is not there; nothing is sealed then. A month whose extract is final is left as it is.
     """
     folder = ws.staging(month["run_id"], "extract")
     period = Period.parse(month["period"])
     lake = ws.lake()
     if not (folder / "plan.json").exists():
+        if period not in extracted_periods(lake):
+            raise Unavailable(
+                f"what was read of {period} is there no more, as another run took the month over: "
+                "clear extract_feeds to read it again"
+            )
         return {"period": str(period), "state": "final", "rows": lake_counts(lake, period)}
     plan = ExtractPlan.read(folder)
     staging = ws.staging(month["run_id"], "validate")
