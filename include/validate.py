@@ -7,7 +7,6 @@ seal is set only when the source's own counts and sums come out (``include.ledge
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -38,8 +37,9 @@ from include.ledger import (
     seal_batch,
 )
 from include.published import KEY, NUMBER, month_files
-from include.quality.gate import GateResult, check
+from include.quality.gate import check
 from include.quality.suites import load_suite
+from include.source_rows import rows_as_json
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -107,6 +107,14 @@ def _derived_from(lake: Lake, seals: list[Seal]) -> list[tuple[str, str]]:
     return [(dataset, label) for dataset, label in recorded if label in replaced and dataset not in extracted]
 
 
+def _first_failures(failures: pa.Table) -> pa.Table:
+    """Of each row the first failure alone: it names the reason. Takes and gives them by row number."""
+    if not failures.num_rows:
+        return INVALID_ROWS.empty_table()
+    step = pc.pairwise_diff(failures.column("row_no").combine_chunks())
+    return failures.filter(pc.fill_null(pc.not_equal(step, 0), True)).cast(INVALID_ROWS)
+
+
 class _Gate:
     """One run of the gate over everything that an extraction read."""
 
@@ -139,6 +147,7 @@ class _Gate:
                 feed,
                 batch,
                 staged=staged,
+                raw=self._raw(feed),
                 invalid_rows=invalid,
                 moved=moved_ranges(self.ws, self.plan, feed),
                 published_in=self.plan.months_of(feed, KEY),
@@ -199,9 +208,10 @@ class _Gate:
             staged = self._stage(feed, parameters)
             invalid = self._judge(feed, judged_batches(feed, staged), staged)
             judged[feed.name] = (staged, invalid)
+            if feed is ACCOUNTS:
+                self._require_limit(feed, staged, invalid)
             self._set_apart(feed, staged, invalid)
         staged, invalid = judged["accounts"]
-        self._require_limit(ACCOUNTS, staged, invalid)
         engine.create_table(
             self.con,
             "account_states",
@@ -232,6 +242,7 @@ class _Gate:
         table = pq.read_table(staged)
         numbers = invalid.column("row_no").to_pylist()
         by_number = {row["row_no"]: row for row in invalid.to_pylist()}
+        as_read = rows_as_json(feed, self._raw(feed), invalid.column("row_no"))
         rows = []
         for row in table.filter(pc.is_in(table.column("row_no"), value_set=pa.array(numbers))).to_pylist():
             found = by_number[row["row_no"]]
@@ -244,7 +255,7 @@ class _Gate:
                     "bn15": row.get("bn15"),
                     "replaces_published": False,
                     "row_hash": row.get("row_hash") or "",
-                    "row_json": found["row_json"],
+                    "row_json": as_read[row["row_no"]],
                 }
             )
         rows.sort(key=lambda row: (row["row_key"], row["row_hash"], row["row_json"]))
@@ -318,7 +329,7 @@ class _Gate:
         return path
 
     def _judge(self, feed: Feed, batches: Iterator[pa.RecordBatch], staged: Path) -> pa.Table:
-        """The refused rows of a feed: number, first failed expectation, reason, and the row as it was read."""
+        """The refused rows of a feed: number, first failed expectation and reason."""
         result = check(
             feed.name,
             self._with_header(batches, staged),
@@ -330,7 +341,7 @@ class _Gate:
             raise DataError(" ".join(result.table_failures) + " Nothing was published.")
         if result.warnings:
             self.warnings[feed.name] = dict(result.warnings)
-        return self._first_failures(feed, result)
+        return _first_failures(result.failures)
 
     def _with_header(self, batches: Iterator[pa.RecordBatch], staged: Path) -> Iterator[pa.RecordBatch]:
         """The batches, or one empty batch, so that the columns of an empty feed are judged too."""
@@ -343,18 +354,3 @@ class _Gate:
             if staged.stem == TRANSACTIONS.name:
                 schema = schema.append(pa.field("is_reversed_twice", pa.bool_()))
             yield from schema.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], schema=schema)]
-
-    def _first_failures(self, feed: Feed, result: GateResult) -> pa.Table:
-        first: dict[int, dict[str, Any]] = {}
-        for failure in result.failures.to_pylist():
-            first.setdefault(failure["row_no"], failure)
-        if not first:
-            return INVALID_ROWS.empty_table()
-        wanted = pa.array(sorted(first), pa.int64())
-        rows = []
-        for path in self._raw(feed):
-            for batch in pq.ParquetFile(path).iter_batches():
-                for row in batch.filter(pc.is_in(batch.column("row_no"), value_set=wanted)).to_pylist():
-                    payload = {name: row[name] for name in feed.columns}
-                    rows.append({**first[row["row_no"]], "row_json": json.dumps(payload, ensure_ascii=False)})
-        return pa.Table.from_pylist(rows, schema=INVALID_ROWS)
