@@ -182,7 +182,8 @@ def publish_feed(
 ) -> FeedResult:
     """Derive and write the feed's files for every month of ``batch``; nothing counts before the caller seals it.
 
-    ``raw`` holds the staged rows as they were read. ``published_in`` are the months before it in which something was published of what was read or moved.
+    ``raw`` holds the staged rows as they were read. ``published_in`` are the months before the batch in which something
+    was published of what was read or moved.
     ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
     Raises ``DataError`` when a limit of the policy is passed, before anything is written.
     """

@@ -87,7 +87,7 @@ _guard = threading.Lock()
 
 def _forget_spills() -> None:
     """A forked process has no part in the folders of its parent."""
-    global _spills, _guard  # noqa: PLW0603
+    global _spills, _guard
     _spills, _guard = {}, threading.Lock()
 
 

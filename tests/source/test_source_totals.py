@@ -213,7 +213,7 @@ def test_totals_read_other_types_of_postgresql_as_staging_does(postgresql_url: s
         for amount in amounts:
             connection.exec_driver_sql(
                 "INSERT INTO transactions (posted_on, kind, status, amount_cents) "
-                f"VALUES ('2021-12-24', 'B3', 'accepted', '{amount}')"  # noqa: S608
+                f"VALUES ('2021-12-24', 'B3', 'accepted', '{amount}')"
             )
     with read_snapshot(engine) as connection, duck.connect() as con:
         columns = present_columns(connection)["transactions"]
