@@ -57,8 +57,8 @@ def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Judge, publish and seal what ``extract_month`` read; returns counts only.
 
     Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out, and
-    ``Unavailable`` when what was read is not there; nothing is sealed then. A month whose extract is final is left as it
-    is.
+    ``Unavailable`` when what was read is not there; nothing is sealed then. A month whose extract is final is left as
+    it is.
     """
     folder = ws.staging(month["run_id"], "extract")
     period = Period.parse(month["period"])
