@@ -1,7 +1,7 @@
 -- Purpose: Rows that a critical rule refused and that do not stand in quarantine already.
 -- Grain: one row per refused source row.
 -- Reads: staged, invalid_rows, open_quarantine, published_items, periods
--- Writes: quarantine, once the row as it was read stands in place of its number
+-- Writes: quarantine (with the number of a row; the step puts the row as it was read in its place)
 -- Parameters: $dataset (text), $period (text), $batch_start (date), $before_batch (text)
 -- Rerun: same inputs give the same rows in the same order.
 WITH refused AS (
