@@ -154,9 +154,15 @@ def _clear_staging(ws: Workspace, run_id: str, *, but_of: str | None = None) -> 
     folder = ws.staging(run_id, "month").parent
     if not folder.is_dir() or (but_of is not None and ws.staging(but_of, "month").parent == folder):
         return
+    plan = folder / "extract" / "plan.json"
+    # It stays too: by it a task that is cleared later is told that others came between, and is no task without work.
+    kept = plan.read_bytes() if plan.exists() else None
     for step in folder.iterdir():
         if step.name != "month":
             rmtree(step, ignore_errors=True)
+    if kept is not None:
+        plan.parent.mkdir()
+        plan.write_bytes(kept)
 
 
 def release_month(ws: Workspace, month: dict[str, Any]) -> None:

@@ -65,10 +65,7 @@ def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     lake = ws.lake()
     if not (folder / "plan.json").exists():
         if period not in extracted_periods(lake):
-            raise Unavailable(
-                f"what was read of {period} is there no more, as another run took the month over: "
-                "clear extract_feeds to read it again"
-            )
+            raise _nothing_read(period)
         return {"period": str(period), "state": "final", "rows": lake_counts(lake, period)}
     plan = ExtractPlan.read(folder)
     staging = ws.staging(month["run_id"], "validate")
@@ -106,6 +103,13 @@ def _derived_from(lake: Lake, seals: list[Seal]) -> list[tuple[str, str]]:
     extracted = {seal.dataset for seal in seals}
     replaced = {seal.period for seal in seals if recorded.get((seal.dataset, seal.period), seal.sha256) != seal.sha256}
     return [(dataset, label) for dataset, label in recorded if label in replaced and dataset not in extracted]
+
+
+def _nothing_read(period: Period) -> Unavailable:
+    return Unavailable(
+        f"what was read of {period} is there no more, as another run took the month over: "
+        "clear extract_feeds to read it again"
+    )
 
 
 def _first_failures(failures: pa.Table) -> pa.Table:
@@ -320,7 +324,9 @@ class _Gate:
     # Common to all
 
     def _raw(self, feed: Feed) -> list[Path]:
-        return sorted(path for path in self.folder.glob(f"{feed.name}-[0-9].parquet"))
+        if files := sorted(self.folder.glob(f"{feed.name}-[0-9].parquet")):
+            return files
+        raise _nothing_read(self.period)
 
     def _stage(self, feed: Feed, parameters: dict[str, Any]) -> Path:
         path = self.staging / f"{feed.name}.parquet"
