@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from include.carm.period import Period
 from include.database import write_transaction
 from include.datasets import SCHEMAS
 from include.operations_schema import COVERAGE
+from include.working_folders import alone_in, working_in
 
 ROW_GROUP_ROWS = 122_880
 
@@ -115,6 +117,24 @@ def explained(dataset: str, period: Period | str) -> Iterator[None]:
             f"cannot write {dataset} for {period} ({error.strerror or error}): "
             "make room in the data folder, or make it writable, and run the month again"
         ) from error
+
+
+@contextmanager
+def _fresh_file(target: Path) -> Iterator[Path]:
+    """A file beside ``target`` to write into and to move there; else it is gone afterwards, as are those of the dead.
+
+    So a disk that is full does not stay full of what was begun.
+    """
+    with alone_in(target.parent) as is_alone:
+        if is_alone:
+            for left in target.parent.glob(".data.*.parquet"):
+                left.unlink(missing_ok=True)
+    with working_in(target.parent):
+        fresh = target.with_name(f".data.{os.getpid()}-{secrets.token_hex(4)}.parquet")
+        try:
+            yield fresh
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def have_same_rows(one: Path, other: Path) -> bool:
@@ -235,9 +255,7 @@ class Lake:
         ``superseded/``. Raises ``Unavailable`` where the disk refuses.
         """
         target = self.path(dataset, period)
-        with explained(dataset, period):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f".data.{os.getpid()}.parquet")
+        with explained(dataset, period), _fresh_file(target) as fresh:
             if isinstance(data, Path):
                 shutil.move(data, fresh)
                 rows = pq.read_metadata(fresh).num_rows
@@ -250,7 +268,6 @@ class Lake:
             if target.exists():
                 old = sha256_of(target)
                 if old == seal.sha256:
-                    fresh.unlink()
                     return seal
                 kept = self._kept(dataset, period, old)
                 kept.parent.mkdir(parents=True, exist_ok=True)

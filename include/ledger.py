@@ -45,6 +45,7 @@ from include.published import (
     published_files,
     register_published,
 )
+from include.source_rows import rows_as_json
 from include.source_totals import UNDATED, before_calendar
 from include.transaction_kinds import transaction_kinds_relation
 
@@ -63,7 +64,6 @@ INVALID_ROWS = pa.schema(
         ("row_no", pa.int64()),
         ("expectation", pa.string()),
         ("reason", pa.string()),
-        ("row_json", pa.string()),
     ]
 )
 
@@ -176,6 +176,7 @@ def publish_feed(
     batch: Batch,
     *,
     staged: Path,
+    raw: Sequence[Path],
     invalid_rows: pa.Table,
     moved: pa.Table,
     published_in: Sequence[Month],
@@ -183,7 +184,8 @@ def publish_feed(
 ) -> FeedResult:
     """Derive and write the feed's files for every month of ``batch``; nothing counts before the caller seals it.
 
-    ``published_in`` are the months before it in which something was published of what was read or moved.
+    ``raw`` holds the staged rows as they were read. ``published_in`` are the months before the batch in which something
+    was published of what was read or moved.
     ``extra`` collects, by month, the rows of datasets that both feeds share (quarantine, releases, retractions).
     Raises ``DataError`` when a limit of the policy is passed, before anything is written.
     """
@@ -205,9 +207,15 @@ def publish_feed(
     released = engine.run_table(con, "derive_quarantine_released", None, dataset)
     engine.create_table(con, "events", "derive_ledger_events", None, placing)
     arrivals = engine.run_table(con, "select_placed_counts").to_pylist()
-    quarantined = Counter(entering.column("placed_in").to_pylist())
+    quarantined = Counter(
+        {row["values"]: row["counts"] for row in pc.value_counts(entering.column("placed_in")).to_pylist()}
+    )
     _require_quarantine_limit(ws, feed, arrivals, quarantined)
     _require_drift_limit(ws, lake, feed, batch, arrivals)
+    # Only now: of a feed that fails as a whole, each row would be a text in memory before the month stops.
+    as_read = rows_as_json(feed, raw, entering.column("row_no"))
+    texts = [as_read[number] for number in entering.column("row_no").to_pylist()]
+    entering = entering.append_column("row_json", pa.array(texts, pa.string()))
 
     seals = []
     written = set()
@@ -580,6 +588,7 @@ def extend_back(ws: Workspace, lake: Lake, first: Period) -> None:
                 feed,
                 batch,
                 staged=staged,
+                raw=[],
                 invalid_rows=INVALID_ROWS.empty_table(),
                 moved=no_ranges(),
                 published_in=[],

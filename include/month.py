@@ -22,6 +22,7 @@ from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
 from include.operations_statement_tables import ISSUED_MONTHS
 from include.outbox import count_messages
+from include.working_folders import sweep_spills
 
 if TYPE_CHECKING:
     from include.lake import Lake
@@ -72,7 +73,10 @@ def open_month(
         # Of an issued month nothing is extracted anew, and what a run computes of it lies beside the record.
         with ws.operations.connect() as connection:
             require_unlocked(connection, period)
-    lock_month(ws, period, run_id, is_run_active)
+    dead_run = lock_month(ws, period, run_id, is_run_active)
+    if dead_run is not None:
+        _clear_staging(ws, dead_run, but_of=run_id)
+    sweep_spills(ws.data / "work")
     area = "shadow" if _is_on_record(ws, period, resolved) else "lake"
     month = {"period": str(period), "effects": resolved, "area": area, "run_id": run_id}
     folder = ws.staging(run_id, "month")
@@ -122,8 +126,11 @@ def _require_order(ws: Workspace, period: Period) -> None:
     raise Refused(f"{period} cannot run live before {newest.next()} is issued: run {newest.next()} first")
 
 
-def lock_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> None:
-    """Lock the month for a run; a lock of a run that no longer works is taken over. Raises ``Refused`` otherwise."""
+def lock_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> str | None:
+    """Lock the month for a run. Returns the run whose lock was taken over, as it no longer works, if there was one.
+
+    Raises ``Refused`` where another run works on the month.
+    """
     # Asked before the transaction: the answer may take a while, and a writer lets nobody else write meanwhile.
     with ws.operations.connect() as connection:
         query = select(PERIOD_LOCKS.c.run_id).where(PERIOD_LOCKS.c.period == str(period))
@@ -136,6 +143,27 @@ def lock_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callab
             raise Refused(f"{period} is being worked on by run {now}: wait until it ends, then clear this task")
         connection.execute(delete(PERIOD_LOCKS).where(PERIOD_LOCKS.c.period == str(period)))
         connection.execute(insert(PERIOD_LOCKS).values(period=str(period), run_id=run_id))
+    return None if holder == run_id else holder
+
+
+def _clear_staging(ws: Workspace, run_id: str, *, but_of: str | None = None) -> None:
+    """Remove what a run staged, but not what the month was before it.
+
+    That stays for a task of the run that is cleared later, which then gives the same answer. A run ``but_of`` that
+    works in the same folder, as its id is written alike, keeps what it has.
+    """
+    folder = ws.staging(run_id, "month").parent
+    if not folder.is_dir() or (but_of is not None and ws.staging(but_of, "month").parent == folder):
+        return
+    plan = folder / "extract" / "plan.json"
+    # It stays too: by it a task that is cleared later is told that others came between, and is no task without work.
+    kept = plan.read_bytes() if plan.exists() else None
+    for step in folder.iterdir():
+        if step.name != "month":
+            rmtree(step, ignore_errors=True)
+    if kept is not None:
+        plan.parent.mkdir()
+        plan.write_bytes(kept)
 
 
 def release_month(ws: Workspace, month: dict[str, Any]) -> None:
@@ -172,10 +200,7 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     summary = summarise(ws, month)
     _write_summary(ws, summary)
     release_month(ws, month)
-    # What the month was before the run stays: a task of the finished run may be cleared, and the answer is the same.
-    for folder in ws.staging(month["run_id"], "month").parent.iterdir():
-        if folder.name != "month":
-            rmtree(folder, ignore_errors=True)
+    _clear_staging(ws, month["run_id"])
     return summary
 
 

@@ -21,8 +21,9 @@ from include import engine
 from include.feeds import ACCOUNTS, LEDGER_FEEDS, LedgerFeed
 from include.ledger import register_standing_of_accounts
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS, HOLDS
+from include.source_rows import present_columns
 from include.source_schema import TABLES, canonical_bn15
-from include.source_totals import EXPORT_KIND, readable_amount
+from include.source_totals import EXPORT_KIND, readable_amount, readable_word
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -148,8 +149,10 @@ def _read_numbers(connection: Connection, query: sa.Select[tuple[str]]) -> pa.Ta
 
 def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numbers: Sequence[str]) -> pa.Table:
     """Count, sum and last days of the accounts' rows in the source as it is now, before and after the plan's day."""
-    if not sa.inspect(source).has_table(feed.name):
+    present = present_columns(source).get(feed.name)
+    if present is None:
         return _SOURCE_ROWS.empty_table()
+    kind = readable_word(source, present, "kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
     table = TABLES[feed.name]
     # Half-open, as in extraction: SQLite may hold a day as the text of an instant. What is no day at all comes after.
     day_after = plan.as_of + timedelta(days=1)
@@ -158,10 +161,10 @@ def _read_source_rows(source: Connection, feed: LedgerFeed, plan: Row[Any], numb
     rows = (
         select(
             canonical_bn15(table.c.bn15).label("bn15"),
-            (func.coalesce(table.c.kind, "") if "kind" in feed.columns else sa.literal(EXPORT_KIND)).label("kind"),
-            func.coalesce(table.c.status, "").label("status"),
+            func.coalesce(kind, "").label("kind"),
+            func.coalesce(readable_word(source, present, "status"), "").label("status"),
             sa.case((posted < bound, 0), else_=1).label("is_later"),
-            readable_amount(source, feed).label("cents"),
+            readable_amount(source, feed, present).label("cents"),
             func.substr(sa.cast(posted, sa.Text), 1, 10).label("posted"),
             func.substr(sa.cast(sa.column(feed.activity), sa.Text), 1, 10).label("activity"),
         )

@@ -6,14 +6,16 @@ cursor of its driver; what comes of it is the same: tables of texts, numbered, a
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -156,6 +158,20 @@ class RawFile:
                 self.rows += chunk.num_rows
                 if self.rows // PROGRESS_ROWS > told:
                     log.info("%s: %d rows so far", self.feed.name, self.rows)
+
+
+def rows_as_json(feed: Feed, raw: Iterable[Path], row_numbers: pa.ChunkedArray) -> dict[int, str]:
+    """The rows of ``row_numbers`` as they were read into the ``raw`` files, as JSON, by their number.
+
+    A Python text a row: for rows of which a limit has said that they are few.
+    """
+    wanted = row_numbers.combine_chunks()
+    found: dict[int, str] = {}
+    for path in raw if len(wanted) else ():
+        for batch in pq.ParquetFile(path).iter_batches():
+            for row in batch.filter(pc.is_in(batch.column("row_no"), value_set=wanted)).to_pylist():
+                found[row["row_no"]] = json.dumps({name: row[name] for name in feed.columns}, ensure_ascii=False)
+    return found
 
 
 def _number(chunk: pa.Table, schema: pa.Schema, fetched_by: str, first_row: int) -> pa.Table:

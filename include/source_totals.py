@@ -18,6 +18,7 @@ from include import engine
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.feeds import LEDGER_FEEDS, LedgerFeed
+from include.postgresql_rows import travels_as_text
 from include.source_rows import Columns, present_columns, require_columns, source_snapshot
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ MOST_STEPS = 20_000
 
 Totals = dict[tuple[str, str, str], tuple[int, int]]
 """Count and sum in cents by posting month, kind and status."""
+
+_WHOLE_NUMBER = "^(0|-?[1-9][0-9]{0,16})$"
+"""The texts that are their own number, as ``whole_number`` asks of them; a longer one is unreadable to it too."""
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})( 00:00:00(\.0+)?)?")
 
@@ -135,13 +139,24 @@ def _is_day(column_type: sa.types.TypeEngine[Any]) -> bool:
 # The totals.
 
 
-def readable_amount(connection: Connection, feed: LedgerFeed) -> sa.ColumnElement[Any]:
+def readable_word(connection: Connection, present: Columns, name: str) -> sa.ColumnElement[Any]:
+    """The kind or the status of a source row as staging reads it: a ``char(n)`` without its blanks."""
+    word: sa.ColumnElement[Any] = sa.column(name)
+    is_text_anyway = connection.dialect.name != "postgresql" or travels_as_text(present[name])
+    return word if is_text_anyway else sa.cast(word, sa.Text)
+
+
+def readable_amount(connection: Connection, feed: LedgerFeed, present: Columns) -> sa.ColumnElement[Any]:
     """The amount of a source row in cents where staging can read it, else 0."""
     amount: sa.ColumnElement[Any] = sa.column(feed.amount)
     if connection.dialect.name == "sqlite":
         # SQLite keeps what it is given: only what reads as a whole number counts, as in staging.
         whole = sa.cast(amount, sa.Integer)
         amount = sa.case((sa.cast(whole, sa.Text) == sa.cast(amount, sa.Text), whole), else_=0)
+    elif connection.dialect.name == "postgresql" and not isinstance(present[feed.amount], sa.Integer):
+        # Nor does its `numeric` keep fractions out. Of whole numbers no text is made: it would cost seconds a run.
+        text = sa.cast(amount, sa.Text)
+        amount = sa.case((text.regexp_match(_WHOLE_NUMBER), sa.cast(text, sa.BigInteger)), else_=0)
     # Beyond this an amount is unreadable to `whole_number` too: a sum of such amounts fits no integer.
     return sa.case((amount.between(-engine.LARGEST_NUMBER, engine.LARGEST_NUMBER), amount), else_=0)
 
@@ -150,14 +165,14 @@ def count_by_day(
     connection: Connection, feed: LedgerFeed, present: Columns
 ) -> Iterator[tuple[str | None, str, str, int, int]]:
     """Rows of ``(posting day as text, kind, status, count, sum in cents)`` over the whole table."""
-    status: sa.ColumnElement[Any] = sa.column("status")
-    kind = sa.column("kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
+    status = readable_word(connection, present, "status")
+    kind = readable_word(connection, present, "kind") if "kind" in feed.columns else sa.literal(EXPORT_KIND)
     posted: sa.ColumnElement[Any] = sa.column(feed.posted)
     text: sa.ColumnElement[Any] = sa.cast(posted, sa.Text)
     # A text a group costs less than a text a row; but where equal values may have different texts, texts are grouped.
     is_day = connection.dialect.name == "postgresql" and _is_day(present[feed.posted])
     groups = [posted if is_day else text, *([kind] if "kind" in feed.columns else []), status]
-    total = sa.func.coalesce(sa.func.sum(readable_amount(connection, feed)), 0)
+    total = sa.func.coalesce(sa.func.sum(readable_amount(connection, feed, present)), 0)
     query = sa.select(text, kind, status, sa.func.count(), total).select_from(sa.table(feed.name)).group_by(*groups)
     for day, kind_value, status_value, rows, cents in connection.execute(query):
         yield day, kind_value or "", status_value or "", int(rows), int(cents)

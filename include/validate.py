@@ -7,7 +7,6 @@ seal is set only when the source's own counts and sums come out (``include.ledge
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -20,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include import engine
-from include.carm.errors import DataError
+from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.datasets import schema_of
-from include.extract import ExtractPlan, fetched_ranges, moved_ranges
+from include.extract import ExtractPlan, extracted_periods, fetched_ranges, moved_ranges
 from include.feeds import ACCOUNTS, DELEGATIONS, LEDGER_FEEDS, SUBSCRIBERS, TRANSACTIONS, WEBINARS, Feed, LedgerFeed
 from include.lake import Lake, Seal, write_parquet
 from include.ledger import (
@@ -38,8 +37,9 @@ from include.ledger import (
     seal_batch,
 )
 from include.published import KEY, NUMBER, month_files
-from include.quality.gate import GateResult, check
+from include.quality.gate import check
 from include.quality.suites import load_suite
+from include.source_rows import rows_as_json
 from include.transaction_kinds import transaction_kinds_relation
 
 if TYPE_CHECKING:
@@ -56,13 +56,16 @@ JUDGED_ROWS = 250_000
 def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     """Judge, publish and seal what ``extract_month`` read; returns counts only.
 
-    Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out;
-    nothing is sealed then. A month whose extract is final is left as it is.
+    Raises ``DataError`` when a table rule fails, a limit of the policy is passed or the totals do not come out, and
+    ``Unavailable`` when what was read is not there; nothing is sealed then. A month whose extract is final is left as
+    it is.
     """
     folder = ws.staging(month["run_id"], "extract")
     period = Period.parse(month["period"])
     lake = ws.lake()
     if not (folder / "plan.json").exists():
+        if period not in extracted_periods(lake):
+            raise _nothing_read(period)
         return {"period": str(period), "state": "final", "rows": lake_counts(lake, period)}
     plan = ExtractPlan.read(folder)
     staging = ws.staging(month["run_id"], "validate")
@@ -79,9 +82,13 @@ def validate_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 def judged_batches(feed: Feed, staged: Path) -> Iterator[pa.RecordBatch]:
     """The staged rows of a feed in batches for the gate, with no column that its suite does not ask for."""
     file = pq.ParquetFile(staged)
+    yield from file.iter_batches(JUDGED_ROWS, columns=_judged_columns(feed, file.schema_arrow))
+
+
+def _judged_columns(feed: Feed, schema: pa.Schema) -> list[str]:
+    """The columns of a staged feed that its suite asks for."""
     expected = load_suite(feed.name).header.kwargs["column_set"]
-    names = [name for name in file.schema_arrow.names if name in expected]
-    yield from file.iter_batches(JUDGED_ROWS, columns=names)
+    return [name for name in schema.names if name in expected]
 
 
 def lake_counts(lake: Lake, period: Period) -> dict[str, int]:
@@ -96,6 +103,21 @@ def _derived_from(lake: Lake, seals: list[Seal]) -> list[tuple[str, str]]:
     extracted = {seal.dataset for seal in seals}
     replaced = {seal.period for seal in seals if recorded.get((seal.dataset, seal.period), seal.sha256) != seal.sha256}
     return [(dataset, label) for dataset, label in recorded if label in replaced and dataset not in extracted]
+
+
+def _nothing_read(period: Period) -> Unavailable:
+    return Unavailable(
+        f"what was read of {period} is there no more, as another run took the month over: "
+        "clear extract_feeds to read it again"
+    )
+
+
+def _first_failures(failures: pa.Table) -> pa.Table:
+    """Of each row the first failure alone: it names the reason. Takes and gives them by row number."""
+    if not failures.num_rows:
+        return INVALID_ROWS.empty_table()
+    step = pc.pairwise_diff(failures.column("row_no").combine_chunks())
+    return failures.filter(pc.fill_null(pc.not_equal(step, 0), True)).cast(INVALID_ROWS)
 
 
 class _Gate:
@@ -130,6 +152,7 @@ class _Gate:
                 feed,
                 batch,
                 staged=staged,
+                raw=self._raw(feed),
                 invalid_rows=invalid,
                 moved=moved_ranges(self.ws, self.plan, feed),
                 published_in=self.plan.months_of(feed, KEY),
@@ -190,9 +213,10 @@ class _Gate:
             staged = self._stage(feed, parameters)
             invalid = self._judge(feed, judged_batches(feed, staged), staged)
             judged[feed.name] = (staged, invalid)
+            if feed is ACCOUNTS:
+                self._require_limit(feed, staged, invalid)
             self._set_apart(feed, staged, invalid)
         staged, invalid = judged["accounts"]
-        self._require_limit(ACCOUNTS, staged, invalid)
         engine.create_table(
             self.con,
             "account_states",
@@ -223,6 +247,7 @@ class _Gate:
         table = pq.read_table(staged)
         numbers = invalid.column("row_no").to_pylist()
         by_number = {row["row_no"]: row for row in invalid.to_pylist()}
+        as_read = rows_as_json(feed, self._raw(feed), invalid.column("row_no"))
         rows = []
         for row in table.filter(pc.is_in(table.column("row_no"), value_set=pa.array(numbers))).to_pylist():
             found = by_number[row["row_no"]]
@@ -235,7 +260,7 @@ class _Gate:
                     "bn15": row.get("bn15"),
                     "replaces_published": False,
                     "row_hash": row.get("row_hash") or "",
-                    "row_json": found["row_json"],
+                    "row_json": as_read[row["row_no"]],
                 }
             )
         rows.sort(key=lambda row: (row["row_key"], row["row_hash"], row["row_json"]))
@@ -267,7 +292,11 @@ class _Gate:
             yield batch.append_column("is_reversed_twice", pc.is_in(batch.column("row_no"), value_set=numbers))
 
     def _find_reversed_twice(self, lake: Lake, staged: Path) -> pa.Array:
-        """The numbers of the staged rows that would reverse an item a second time."""
+        """The numbers of the staged rows that would reverse an item a second time.
+
+        Only a valid row reverses anything: else a refused reversal would take the payment's bounce with it, and a
+        client would keep the credit. So the few rows on which it depends are judged before the others.
+        """
         numbers = engine.run_table(self.con, "select_reversing_numbers", {"read_rows": [staged]})
         if not numbers.num_rows:
             return pa.array([], pa.int64())
@@ -275,13 +304,29 @@ class _Gate:
         engine.register(self.con, "reversing_numbers", numbers)
         files = month_files(lake, self.plan.months_of(TRANSACTIONS, NUMBER))
         engine.register(self.con, "published_transactions", files, like=TRANSACTIONS.name)
-        at_fault = engine.run_table(self.con, "select_reversed_twice", {"staged": [staged]})
+        engine.create_table(self.con, "known_payments", "select_known_payments")
+        engine.create_table(self.con, "reversing_rows", "select_reversing_rows", {"staged": [staged]})
+        refused = self._judge_reversing_rows(pq.read_schema(staged))
+        at_fault = engine.run_table(self.con, "select_reversed_twice", {"invalid_rows": refused})
         return at_fault.column("row_no").combine_chunks()
+
+    def _judge_reversing_rows(self, schema: pa.Schema) -> pa.Table:
+        """The failures of ``reversing_rows`` by every rule but the one that depends on them."""
+        names = _judged_columns(TRANSACTIONS, schema)
+        batches = (
+            batch.select(names).append_column("is_reversed_twice", pa.repeat(pa.scalar(False), batch.num_rows))
+            for batch in self.con.table("reversing_rows").to_arrow_reader(JUDGED_ROWS)
+        )
+        # Its pages speak of the whole feed: they are written when that is judged.
+        result = check(TRANSACTIONS.name, batches, docs_folder=None, run_name=str(self.period), as_of=self.as_of)
+        return result.failures
 
     # Common to all
 
     def _raw(self, feed: Feed) -> list[Path]:
-        return sorted(path for path in self.folder.glob(f"{feed.name}-[0-9].parquet"))
+        if files := sorted(self.folder.glob(f"{feed.name}-[0-9].parquet")):
+            return files
+        raise _nothing_read(self.period)
 
     def _stage(self, feed: Feed, parameters: dict[str, Any]) -> Path:
         path = self.staging / f"{feed.name}.parquet"
@@ -291,7 +336,7 @@ class _Gate:
         return path
 
     def _judge(self, feed: Feed, batches: Iterator[pa.RecordBatch], staged: Path) -> pa.Table:
-        """The refused rows of a feed: number, first failed expectation, reason, and the row as it was read."""
+        """The refused rows of a feed: number, first failed expectation and reason."""
         result = check(
             feed.name,
             self._with_header(batches, staged),
@@ -303,7 +348,7 @@ class _Gate:
             raise DataError(" ".join(result.table_failures) + " Nothing was published.")
         if result.warnings:
             self.warnings[feed.name] = dict(result.warnings)
-        return self._first_failures(feed, result)
+        return _first_failures(result.failures)
 
     def _with_header(self, batches: Iterator[pa.RecordBatch], staged: Path) -> Iterator[pa.RecordBatch]:
         """The batches, or one empty batch, so that the columns of an empty feed are judged too."""
@@ -316,18 +361,3 @@ class _Gate:
             if staged.stem == TRANSACTIONS.name:
                 schema = schema.append(pa.field("is_reversed_twice", pa.bool_()))
             yield from schema.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], schema=schema)]
-
-    def _first_failures(self, feed: Feed, result: GateResult) -> pa.Table:
-        first: dict[int, dict[str, Any]] = {}
-        for failure in result.failures.to_pylist():
-            first.setdefault(failure["row_no"], failure)
-        if not first:
-            return INVALID_ROWS.empty_table()
-        wanted = pa.array(sorted(first), pa.int64())
-        rows = []
-        for path in self._raw(feed):
-            for batch in pq.ParquetFile(path).iter_batches():
-                for row in batch.filter(pc.is_in(batch.column("row_no"), value_set=wanted)).to_pylist():
-                    payload = {name: row[name] for name in feed.columns}
-                    rows.append({**first[row["row_no"]], "row_json": json.dumps(payload, ensure_ascii=False)})
-        return pa.Table.from_pylist(rows, schema=INVALID_ROWS)

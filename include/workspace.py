@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from include.carm.calendar import Calendar
 from include.carm.errors import Unavailable, UsageError
 from include.carm.policy import Policy
+from include.working_folders import spill_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -95,15 +94,9 @@ class Workspace:
         safe = "".join(character if character.isalnum() else "-" for character in run_id)
         return self.data / "work" / safe / step
 
-    @contextmanager
-    def spill_folder(self) -> Iterator[Path]:
-        """A folder for DuckDB's temporary files, gone afterwards."""
-        folder = self.data / "work" / f"spill-{os.getpid()}"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield folder
-        finally:
-            rmtree(folder, ignore_errors=True)
+    def spill_folder(self) -> AbstractContextManager[Path]:
+        """A folder for DuckDB's temporary files, gone when nobody in this process uses it any more."""
+        return spill_folder(self.data / "work")
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,15 +1,14 @@
 -- Purpose: Rows that a critical rule refused and that do not stand in quarantine already.
 -- Grain: one row per refused source row.
 -- Reads: staged, invalid_rows, open_quarantine, published_items, periods
--- Writes: quarantine
+-- Writes: quarantine (with the number of a row; the step puts the row as it was read in its place)
 -- Parameters: $dataset (text), $period (text), $batch_start (date), $before_batch (text)
 -- Rerun: same inputs give the same rows in the same order.
 WITH refused AS (
     SELECT
         staged.*,
         invalid_rows.expectation,
-        invalid_rows.reason,
-        invalid_rows.row_json
+        invalid_rows.reason
     FROM staged
     INNER JOIN invalid_rows ON staged.row_no = invalid_rows.row_no
 ),
@@ -48,7 +47,7 @@ SELECT
     standing.item_id IS NOT NULL AND standing.arrival <> 'vanished' AND NOT entering.is_surplus_copy
         AS replaces_published,
     entering.row_hash,
-    entering.row_json
+    entering.row_no
 FROM entering
 LEFT JOIN standing ON entering.item_id = standing.item_id AND entering.revision = standing.revision
 LEFT JOIN periods ON entering.posted_on BETWEEN periods.start_on AND periods.end_on

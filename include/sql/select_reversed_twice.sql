@@ -1,94 +1,81 @@
 -- Purpose: Rows that would reverse an item a second time: a bounced payment that is reversed by status as well.
 -- Grain: one row per staged row at fault.
--- Reads: staged, reversing_numbers, published_transactions
+-- Reads: reversing_rows, invalid_rows, known_payments
 -- Writes: nothing, returns row numbers for the gate
 -- Parameters: none
 -- Rerun: same inputs give the same rows in the same order.
 WITH read_rows AS (
+    -- A row that is refused reverses nothing. Of a key's copies one at most is left.
     SELECT
-        staged.row_no,
-        staged.transaction_id,
-        staged.bn15,
-        staged.kind,
-        staged.transaction_number,
-        staged.status,
-        staged.revision
-    FROM staged
-    WHERE staged.transaction_number IS NOT NULL AND staged.kind IN ('PMT', 'NSF')
+        reversing_rows.row_no,
+        reversing_rows.transaction_id,
+        reversing_rows.bn15,
+        reversing_rows.kind,
+        reversing_rows.transaction_number,
+        reversing_rows.status,
+        reversing_rows.revision
+    FROM reversing_rows
+    ANTI JOIN invalid_rows ON reversing_rows.row_no = invalid_rows.row_no
 ),
 
-published AS (
+-- Whichever came second is at fault. Read together, it is the counter-posting.
+bounced AS (
     SELECT
-        published_transactions.transaction_id,
-        published_transactions.bn15,
-        published_transactions.kind,
-        published_transactions.transaction_number,
-        published_transactions.status,
-        published_transactions.revision,
-        published_transactions.version,
-        published_transactions.arrival,
-        published_transactions.is_counted
-    FROM published_transactions
-    SEMI JOIN reversing_numbers
-        ON published_transactions.transaction_number = reversing_numbers.transaction_number
-    WHERE published_transactions.kind IN ('PMT', 'NSF') AND published_transactions.arrival NOT IN ('moved', 'restored')
+        known_payments.transaction_id,
+        known_payments.bn15,
+        known_payments.transaction_number
+    FROM known_payments
+    WHERE known_payments.kind = 'NSF' AND known_payments.is_counted
 ),
 
-keys AS (
-    SELECT published.*
-    FROM published
-    QUALIFY row_number() OVER (
-        PARTITION BY published.transaction_id, published.revision ORDER BY published.version DESC
-    ) = 1
+late_reversals AS (
+    SELECT read_rows.row_no
+    FROM read_rows
+    SEMI JOIN bounced
+        ON read_rows.bn15 = bounced.bn15 AND read_rows.transaction_number = bounced.transaction_number
+    WHERE read_rows.kind = 'PMT' AND read_rows.status IN ('cancelled', 'reversed')
 ),
 
--- A revision that the source deleted says nothing any more.
-known AS (
-    SELECT keys.*
-    FROM keys
-    WHERE keys.arrival <> 'vanished'
-    QUALIFY row_number() OVER (PARTITION BY keys.transaction_id ORDER BY keys.revision DESC) = 1
-),
-
-payments AS (
+items AS (
     SELECT
         read_rows.transaction_id,
         read_rows.bn15,
+        read_rows.kind,
         read_rows.transaction_number,
         read_rows.status,
         read_rows.revision,
         1 AS is_read
     FROM read_rows
-    WHERE read_rows.kind = 'PMT'
+    ANTI JOIN late_reversals ON read_rows.row_no = late_reversals.row_no
     UNION ALL
     SELECT
-        known.transaction_id,
-        known.bn15,
-        known.transaction_number,
-        known.status,
-        known.revision,
+        known_payments.transaction_id,
+        known_payments.bn15,
+        known_payments.kind,
+        known_payments.transaction_number,
+        known_payments.status,
+        known_payments.revision,
         0 AS is_read
-    FROM known
-    WHERE known.kind = 'PMT'
+    FROM known_payments
+),
+
+last_items AS (
+    SELECT items.*
+    FROM items
+    QUALIFY row_number() OVER (
+        PARTITION BY items.transaction_id ORDER BY items.revision DESC, items.is_read DESC
+    ) = 1
 ),
 
 reversed_payments AS (
-    SELECT last_payments.*
-    FROM (
-        SELECT payments.*
-        FROM payments
-        QUALIFY row_number() OVER (
-            PARTITION BY payments.transaction_id ORDER BY payments.revision DESC, payments.is_read DESC
-        ) = 1
-    ) AS last_payments
-    WHERE last_payments.status IN ('cancelled', 'reversed')
-),
-
--- Whichever came second is at fault. Read together, it is the counter-posting.
-bounced AS (
-    SELECT known.*
-    FROM known
-    WHERE known.kind = 'NSF' AND known.is_counted
+    SELECT
+        last_items.bn15,
+        last_items.transaction_number
+    FROM last_items
+    WHERE
+        last_items.kind = 'PMT'
+        AND last_items.status IN ('cancelled', 'reversed')
+        AND trim(last_items.transaction_number) <> ''
 )
 
 SELECT read_rows.row_no
@@ -100,9 +87,6 @@ SEMI JOIN reversed_payments
 ANTI JOIN bounced ON read_rows.transaction_id = bounced.transaction_id
 WHERE read_rows.kind = 'NSF'
 UNION
-SELECT read_rows.row_no
-FROM read_rows
-SEMI JOIN bounced
-    ON read_rows.bn15 = bounced.bn15 AND read_rows.transaction_number = bounced.transaction_number
-WHERE read_rows.kind = 'PMT' AND read_rows.status IN ('cancelled', 'reversed')
+SELECT late_reversals.row_no
+FROM late_reversals
 ORDER BY row_no

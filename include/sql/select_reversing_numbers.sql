@@ -7,6 +7,7 @@
 SELECT DISTINCT read_rows.transaction_number
 FROM read_rows
 WHERE
-    read_rows.transaction_number IS NOT NULL
+    -- A blank is no number: it would make one item of all that have none.
+    trim(read_rows.transaction_number) <> ''
     AND (read_rows.kind = 'NSF' OR (read_rows.kind = 'PMT' AND read_rows.status IN ('cancelled', 'reversed')))
 ORDER BY read_rows.transaction_number

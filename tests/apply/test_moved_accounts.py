@@ -265,6 +265,16 @@ def test_rows_that_were_in_quarantine_before_the_window_are_known(tmp_path: Path
     assert (2, 0) == applied_and_dropped(world, month)
 
 
+def test_types_that_the_database_keeps_otherwise_move_nobody(tmp_path: Path, postgresql_url: str) -> None:
+    numbers = [bn15_of(position) for position in range(2)]
+    world = LedgerWorld.make(tmp_path, postgresql_url, numbers).with_policy(breaker=NO_LIMIT)
+    for column, kept_as in (("kind", "char(12)"), ("status", "char(20)"), ("amount_cents", "numeric")):
+        world.execute(text(f"ALTER TABLE transactions ALTER COLUMN {column} TYPE {kept_as}"))
+    world.add("transactions", transaction("half", numbers[0], date(2013, 1, 7)))
+    world.execute(text("UPDATE transactions SET amount_cents = 0.25 WHERE transaction_id = 'half'"))
+    assert (2, 0) == applied_and_dropped(world, world.plan())
+
+
 def test_a_feed_that_the_source_does_not_have_moves_nobody(tmp_path: Path, database_url: str) -> None:
     numbers = [bn15_of(0)]
     world = LedgerWorld.make(tmp_path, database_url, numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,10 @@ from sqlalchemy import text
 from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from include.carm.period import Period
 from include.demo import fill_demo
+from include.feeds import Feed
 from include.load import load_folder
 from include.month import open_month, read_summary
+from include.source_rows import rows_as_json
 from include.verify import verify
 from include.workspace import Workspace
 from tests.fixtures.hand_written.cases import CASES, PERIOD, bn15_of
@@ -302,6 +305,28 @@ def test_too_many_bad_rows_stop_the_month_before_anything_is_published(tmp_path:
     with pytest.raises(DataError, match="more than the 5%"):
         run_month(ws, PERIOD)
     assert ws.lake().seals() == []
+
+
+@pytest.mark.parametrize("feed", ["accounts", "transactions"])
+def test_a_feed_that_fails_as_a_whole_is_not_held_in_memory(
+    feed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = loaded(COMPLETE, tmp_path / "data")
+    dirt = {"accounts": "valid_from = NULL", "transactions": "amount_cents = amount_cents + 0.25"}[feed]
+    with ws.source.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {feed} SET {dirt}")
+    written: list[str] = []
+
+    def note(of: Feed, raw: Iterable[Path], row_numbers: pa.ChunkedArray) -> dict[int, str]:
+        written.extend([of.name] * len(row_numbers))
+        return rows_as_json(of, raw, row_numbers)
+
+    for place in ("include.ledger", "include.validate"):
+        monkeypatch.setattr(f"{place}.rows_as_json", note)
+    with pytest.raises(DataError, match=f"{feed}: .* fail validation, more than the 5%"):
+        run_month(ws, PERIOD)
+    # Not one of its rows was written out as a text before it was held against the limit.
+    assert feed not in written
 
 
 def test_sqlite_and_postgresql_give_the_same_bytes(prepared: Prepared, postgresql_url: str, tmp_path: Path) -> None:

@@ -51,11 +51,17 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     post(ws, "P-BACK", "PMT", ws.calendar.start(paid_in), -4_500, "reversed")
     post(ws, "P-KEPT", "PMT", ws.calendar.start(paid_in), -4_600, "accepted")
     post(ws, "P-OLD", "PMT", ws.calendar.start(last_complete_period(ws).plus(-20)), -4_900, "reversed")
+    for name, cents in (("P-DATE", 5_100), ("P-SUM", 5_200), ("P-COPIES", 5_300)):
+        post(ws, name, "PMT", ws.calendar.start(paid_in), -cents)
+    for name, cents in (("P-STANDS", 5_400), ("P-RENUMBERED", 5_500)):
+        post(ws, name, "PMT", ws.calendar.start(paid_in), -cents, "reversed")
     extract_only(ws, str(last_complete_period(ws).previous()))
     return ws
 
 
-def post(ws: Workspace, name: str, kind: str, day: date, cents: int, status: str = "accepted") -> None:
+def post(
+    ws: Workspace, name: str, kind: str, day: date, cents: int, status: str = "accepted", **others: object
+) -> None:
     """Post a payment, or what sends it back, to the source, under a transaction number that follows from its cents."""
     rows = SOURCE.tables["transactions"]
     with ws.source.begin() as connection:
@@ -73,7 +79,7 @@ def post(ws: Workspace, name: str, kind: str, day: date, cents: int, status: str
             "status": status,
             "amount_cents": cents,
         }
-        connection.execute(insert(rows), row)
+        connection.execute(insert(rows), row | others)
 
 
 @pytest.fixture
@@ -175,6 +181,34 @@ def test_what_undoes_a_payment_twice_is_found_in_the_month_of_the_payment(
     assert ("transactions", str(period.previous().previous())) in months
     everything = published_months(ws.lake(), TRANSACTIONS, str(period.previous()))
     assert (months == sorted(everything)) == (not has_numbers), months
+
+
+def test_only_a_valid_row_reverses_a_payment(copied: Callable[[str], Workspace]) -> None:
+    ws = copied("own")
+    period = last_complete_period(ws)
+    day = ws.calendar.start(period)
+    no_day: dict[str, object] = {"revision": 2, "activity_on": date(1979, 12, 31)}
+    # Reversals that are refused themselves: their payments stand, and bounce once.
+    post(ws, "P-DATE", "PMT", day, -5_100, "reversed", **no_day)
+    post(ws, "P-SUM", "PMT", day, -5_200, "reversed", revision=2, customs_duty_cents=1)
+    post(ws, "P-COPIES", "PMT", day, -5_300, "reversed", revision=2)
+    post(ws, "P-COPIES", "PMT", day, -5_300, "cancelled", revision=2)
+    # Refused, so the reversal that was published stands.
+    post(ws, "P-STANDS", "PMT", day, -5_400, **no_day)
+    # Accepted again, under another number.
+    post(ws, "P-RENUMBERED", "PMT", day, -5_500, revision=2, transaction_number="40000000099999")
+    names = {"N-DATE": 5_100, "N-SUM": 5_200, "N-COPIES": 5_300, "N-STANDS": 5_400, "N-RENUMBERED": 5_500}
+    for name, cents in names.items():
+        post(ws, name, "NSF", day, cents)
+    # Neither has a number, so they have nothing to do with each other.
+    post(ws, "P-BLANK", "PMT", day, -5_600, "reversed", transaction_number=" ")
+    post(ws, "N-BLANK", "NSF", day, 5_600, transaction_number=" ")
+    month, _ = extracted(ws, period)
+    validate_month(ws, month)
+
+    assert refused(ws, period) == [("N-STANDS", "reversed_twice")]
+    published = pq.read_table(ws.lake().file("transactions", period), columns=["transaction_id"], partitioning=None)
+    assert {"N-BLANK", *names} - {"N-STANDS"} <= set(published.column(0).to_pylist())
 
 
 def test_a_number_that_only_a_row_read_by_its_key_brings_is_asked_for_too(copied: Callable[[str], Workspace]) -> None:

@@ -7,18 +7,27 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from include import engine as duck
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.database import connect_engine, read_snapshot, write_transaction
 from include.feeds import LEDGER_FEEDS, TRANSACTIONS
-from include.source_rows import present_columns
+from include.source_rows import present_columns, read_chunks, select_texts
 from include.source_schema import create_indexes, create_tables, insert_rows
-from include.source_totals import count_by_day, posting_days, readable_day, source_totals
+from include.source_totals import (
+    count_by_day,
+    posting_days,
+    readable_amount,
+    readable_day,
+    readable_word,
+    source_totals,
+)
 from include.workspace import Workspace
 
 DECEMBER = Period(2021, 12)
@@ -183,6 +192,51 @@ def test_equal_values_with_different_texts_keep_both_texts(engine: Engine) -> No
             (one, "", "", 1, 2),
             (other, "", "", 1, 3),
         ]
+
+
+def test_totals_read_other_types_of_postgresql_as_staging_does(postgresql_url: str) -> None:
+    engine = connect_engine(postgresql_url)
+    typed = {
+        "posted_on": "date",
+        "kind": "char(8)",
+        "status": "state",
+        "amount_cents": "numeric",
+    }
+    others = ", ".join(f"{name} {typed.get(name, 'text')}" for name in TRANSACTIONS.columns)
+    amounts = ["5", "-7", "0", "0.25", "5.00", "NaN", "10000000000000000", "10000000000000001", "9" * 30]
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql("CREATE TYPE state AS ENUM ('accepted', 'reversed')")
+        connection.exec_driver_sql(f"CREATE TABLE transactions ({others})")
+        connection.exec_driver_sql(
+            "INSERT INTO transactions (posted_on, kind, status, amount_cents) VALUES (NULL, NULL, NULL, NULL)"
+        )
+        for amount in amounts:
+            connection.exec_driver_sql(
+                "INSERT INTO transactions (posted_on, kind, status, amount_cents) "
+                f"VALUES ('2021-12-24', 'B3', 'accepted', '{amount}')"
+            )
+    with read_snapshot(engine) as connection, duck.connect() as con:
+        columns = present_columns(connection)["transactions"]
+        counted = sorted(count_by_day(connection, TRANSACTIONS, columns), key=str)
+        texts = pa.chunked_array(
+            table.column("amount_cents")
+            for table in read_chunks(connection, select_texts(connection, TRANSACTIONS, columns))
+        )
+        duck.register(con, "amounts", pa.table({"text": texts}))
+        staged = con.execute("SELECT CAST(sum(whole_number(text)) AS BIGINT) FROM amounts").fetchall()
+    assert counted == [("2021-12-24", "B3", "accepted", 9, 10**16 - 2), (None, "", "", 1, 0)]
+    assert staged == [(10**16 - 2,)]
+
+
+def test_whole_numbers_of_postgresql_are_summed_as_they_are(postgresql_url: str) -> None:
+    engine = connect_engine(postgresql_url)
+    with write_transaction(engine) as connection:
+        create_tables(connection, ["transactions"])
+    with read_snapshot(engine) as connection:
+        columns = present_columns(connection)["transactions"]
+        amount = str(readable_amount(connection, TRANSACTIONS, columns))
+        assert readable_word(connection, columns, "kind").compare(sa.column("kind"))
+    assert "CAST" not in amount
 
 
 def test_totals_end_with_the_last_day_of_the_period_and_name_their_month(engine: Engine, tmp_path: Path) -> None:
