@@ -15,8 +15,8 @@ from sqlalchemy import and_, delete, exists, insert, select, update
 from include import engine
 from include.audit import digest_rows
 from include.carm.period import Period
-from include.notice_intents import call_off_coming
 from include.operations_plan_tables import ACCOUNT_CHANGES, CLOSURE_ANNOUNCEMENTS
+from include.tellings import call_off_coming
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row

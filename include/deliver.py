@@ -370,9 +370,10 @@ _MAY_HAVE_ARRIVED = ("unknown", "planned")
 def plan_again(ws: Workspace, key: str, *, reason: str, recorded_by: str) -> dict[str, Any]:
     """Plan a message again that failed, or of which nobody knows whether it arrived; a person answers for it.
 
-    Raises ``UsageError`` for a message in another state: what was sent is not sent again.
+    One that was suppressed too, once its recipient is written to again. Raises ``UsageError`` for a message in another
+    state: what was sent is not sent again, and what was called off is not true any more.
     """
-    return _decide_about(ws, key, "planned", ("failed", "unknown"), reason, recorded_by)
+    return _decide_about(ws, key, "planned", ("failed", "unknown", "suppressed"), reason, recorded_by)
 
 
 def plan_failed_again(
@@ -413,7 +414,18 @@ def _decide_about(
     with _open_outbox(ws) as connection:
         message = find_message(connection, key)
         _require_state(message, allowed)
+        if state == "planned":
+            _require_writable(connection, message)
         return _decide(connection, message, message["state"], state, reason, recorded_by)
+
+
+def _require_writable(connection: Connection, message: Mapping[str, Any]) -> None:
+    which = OUTBOX.c.message_key == message["message_key"], is_suppressed()
+    if connection.execute(select(OUTBOX.c.message_key).where(*which)).first():
+        raise UsageError(
+            f"message {message['message_key'][:12]} goes to an address that is not written to (carm list): where that is "
+            "not right any more, first let it get messages again with carm list lift ADDRESS"
+        )
 
 
 def _require_state(message: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

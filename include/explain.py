@@ -40,6 +40,7 @@ from include.program_type_rules import RuleTable
 from include.published import published_files
 from include.reinstate import find_undoable
 from include.status import PLAN_STATES
+from include.tellings import list_unreached
 from include.transaction_kinds import transaction_kinds_relation
 from include.what_if import (
     Consequence,
@@ -52,6 +53,7 @@ from include.what_if import (
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection
 
     from include.lake import Lake
     from include.workspace import Workspace
@@ -315,7 +317,7 @@ def _without_persons(decision: Mapping[str, Any]) -> list[Supposition]:
 def _what_became(ws: Workspace, month: Period, number: str) -> dict[str, Any]:
     """The plan that the decision stands in, who answered for it, what happened to the account, and who was told."""
     with ws.operations.connect() as connection:
-        notices = notices_of_account(connection, number, str(month))
+        notices = _notices_of(connection, number, str(month))
         plans = connection.execute(select(PLANS).where(PLANS.c.period == str(month))).mappings().all()
         plan = min(plans, key=lambda row: (PLAN_STATES.index(row["state"]), row["plan_hash"]), default=None)
         if plan is None:
@@ -333,6 +335,18 @@ def _what_became(ws: Workspace, month: Period, number: str) -> dict[str, Any]:
         "change": change and dict(change),
         "notices": notices,
     }
+
+
+def _notices_of(connection: Connection, number: str, month: str) -> list[dict[str, Any]]:
+    """What the month has to tell about the account; what is told and reaches nobody is *unreachable*."""
+    unreached = {(row["kind"], row["about"], row["version"]): row for row in list_unreached(connection, month, number)}
+    notices = notices_of_account(connection, number, month)
+    for row in notices:
+        found = unreached.get((row["kind"], row["about"], row["version"]))
+        if row["state"] in ("told", "unreachable"):
+            # What was sent again after all is told.
+            row |= {"state": "unreachable", "reason": found["reason"]} if found else {"state": "told", "reason": None}
+    return notices
 
 
 def _next_steps(ws: Workspace, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -578,7 +592,7 @@ _TOLD = {
     "owed": "owed, not written yet",
     "told": "in the outbox",
     "unreachable": "reaches nobody",
-    "called_off": "called off before it was told",
+    "called_off": "called off before it went out to everybody",
 }
 
 

@@ -16,12 +16,12 @@ from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
 from include.month_locks import require_unlocked
-from include.notice_intents import count_unreachable
 from include.operations import migrate
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS
 from include.operations_schema import PERIOD_LOCKS
 from include.operations_statement_tables import ISSUED_MONTHS
 from include.outbox import count_messages
+from include.tellings import count_unreached
 from include.working_folders import sweep_spills
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def _unreachable_counts(ws: Workspace, month: dict[str, Any]) -> dict[str, int]:
     if month["effects"] != "live":
         return {}
     with ws.operations.connect() as connection:
-        return count_unreachable(connection, month["period"])
+        return count_unreached(connection, month["period"])
 
 
 def count_outbox(ws: Workspace, period: Period | None) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, bindparam, case, cast, exists, func, insert, literal, select, update
+from sqlalchemy import Text, bindparam, case, cast, exists, func, insert, literal, or_, select, update
 
 from include.carm.errors import DataError
 from include.database import in_slices
@@ -135,27 +135,39 @@ def owe_reinstatements(connection: Connection, rows: Sequence[Mapping[str, Any]]
         connection.execute(insert(NOTICE_INTENTS), list(batch))
 
 
-def call_off_coming(connection: Connection, plan_hash: str) -> None:
-    """The coming closures that a plan announced are not told any more, where they were not told yet."""
-    intent = NOTICE_INTENTS.c
-    which = intent.kind == "closure_coming", intent.cause == f"plan {plan_hash}", intent.state == "owed"
-    connection.execute(update(NOTICE_INTENTS).where(*which).values(state="called_off"))
+def record_state(connection: Connection, notices: Iterable[Told], state: str, *, was: Sequence[str]) -> None:
+    """Record a state, without a reason, of those of ``notices`` that are in one of the states ``was``."""
+    # One by one, for a statement that runs many times takes no list of values.
+    is_one_of = or_(*(NOTICE_INTENTS.c.state == before for before in was))
+    _settle(connection, update(NOTICE_INTENTS).where(_is_this(), is_one_of).values(state=state, reason=None), notices)
+
+
+def settle_unreached(connection: Connection, reasons: Mapping[Told, str]) -> None:
+    """Record of notices that were told, and reached nobody, why that is so."""
+    for reason in sorted(set(reasons.values())):
+        of_reason = [notice for notice, why in reasons.items() if why == reason]
+        is_told = update(NOTICE_INTENTS).where(_is_this(), NOTICE_INTENTS.c.state == "told")
+        _settle(connection, is_told.values(state="unreachable", reason=reason), of_reason)
 
 
 def settle(connection: Connection, told: Iterable[Told], unreachable: Mapping[Told, str]) -> None:
     """Record of notices that are owed that they are told, or why they cannot be; of others nothing is recorded."""
-    intent = NOTICE_INTENTS.c
-    is_this = (
-        (intent.kind == bindparam("its_kind"))
-        & (intent.about == bindparam("its_about"))
-        & (intent.version == bindparam("its_version"))
-    )
-    told = set(told)
-    _settle(connection, update(NOTICE_INTENTS).where(is_this, intent.state != "called_off").values(state="told"), told)
+    intent, is_this, told = NOTICE_INTENTS.c, _is_this(), set(told)
+    is_open = update(NOTICE_INTENTS).where(is_this, intent.state != "called_off")
+    _settle(connection, is_open.values(state="told", reason=None), told)
     for reason in sorted(set(unreachable.values())):
         of_reason = {notice for notice, why in unreachable.items() if why == reason and notice not in told}
         values = {"state": "unreachable", "reason": reason}
         _settle(connection, update(NOTICE_INTENTS).where(is_this, intent.state == "owed").values(**values), of_reason)
+
+
+def _is_this() -> Any:
+    intent = NOTICE_INTENTS.c
+    return (
+        (intent.kind == bindparam("its_kind"))
+        & (intent.about == bindparam("its_about"))
+        & (intent.version == bindparam("its_version"))
+    )
 
 
 def _settle(connection: Connection, statement: Any, notices: Iterable[Told]) -> None:
@@ -165,9 +177,10 @@ def _settle(connection: Connection, statement: Any, notices: Iterable[Told]) -> 
 
 
 def owed_events(connection: Connection, period: str, which: Any = None) -> list[dict[str, Any]]:
-    """Closures that are to come and accounts that are open again, which the month tells; what was called off is not.
+    """Closures that are to come and accounts that are open again, which the month tells.
 
-    Told ones are among them, so that the month says the same when it is run again. Rows of ``kind, about, version,
+    Told ones are among them, so that the month says the same when it is run again, and those that were called off, for
+    some people may have been told before (:func:`called_off_in` names them). Rows of ``kind, about, version,
     bn15, effective_on, undoes, program_type, new_program_type``; of an account that is open again ``program_type`` is
     what it was before the clean-up, and ``new_program_type`` what it had become. ``which`` is a further condition.
     """
@@ -180,7 +193,7 @@ def owed_events(connection: Connection, period: str, which: Any = None) -> list[
         select(*columns, *details)
         .outerjoin_from(NOTICE_INTENTS, REINSTATEMENTS, (undo.bn15 == intent.bn15) & is_cause)
         .outerjoin(ACCOUNT_CHANGES, of_change)
-        .where(intent.kind.in_(("closure_coming", "reinstatement")), intent.state != "called_off")
+        .where(intent.kind.in_(("closure_coming", "reinstatement")))
         .where(intent.period == period if which is None else which)
         .order_by(intent.kind, intent.about, intent.version)
     )
@@ -201,11 +214,35 @@ def require_settled(connection: Connection, period: str) -> None:
         )
 
 
-def count_unreachable(connection: Connection, period: str) -> dict[str, int]:
-    """How many notices of the month reach nobody, by kind."""
+def called_off_in(connection: Connection, period: str) -> frozenset[Told]:
+    """The notices of the month that are not told any more, to anybody who was not told before."""
+    return _notices_in(connection, period, "called_off")
+
+
+def owed_in(connection: Connection, period: str) -> frozenset[Told]:
+    """The notices of the month that are owed."""
+    return _notices_in(connection, period, "owed")
+
+
+def _notices_in(connection: Connection, period: str, state: str) -> frozenset[Told]:
     intent = NOTICE_INTENTS.c
-    query = select(intent.kind, func.count()).where(intent.period == period, intent.state == "unreachable")
-    return {row[0]: row[1] for row in connection.execute(query.group_by(intent.kind).order_by(intent.kind))}
+    query = select(intent.kind, intent.about, intent.version).where(intent.period == period, intent.state == state)
+    return frozenset((row.kind, row.about, row.version) for row in connection.execute(query))
+
+
+def untold_causes(connection: Connection, period: str) -> frozenset[str]:
+    """The causes of notices of the month that nobody was told of."""
+    intent = NOTICE_INTENTS.c
+    query = select(intent.cause).where(intent.period == period, intent.state.in_(("owed", "unreachable")))
+    return frozenset(connection.execute(query.distinct()).scalars())
+
+
+def about_change(action: str, bn15: str, effective_on: date, new_program_type: str | None) -> Told:
+    """The notice of an account that a plan closed or converted, as :func:`owe_changes` writes it."""
+    about = f"{bn15}/{effective_on.isoformat()}"
+    if action == "convert":
+        return "conversion", f"{about}/{new_program_type or ''}", 1
+    return "closure", about, 1
 
 
 def count_intents(connection: Connection) -> int:
@@ -220,6 +257,13 @@ def notices_of_account(connection: Connection, bn15: str, period: str) -> list[d
     query = select(*columns).where(intent.period == period, intent.bn15 == bn15)
     ordered = query.order_by(intent.kind, intent.about, intent.version)
     return [dict(row) for row in connection.execute(ordered).mappings()]
+
+
+def count_owed_of_acts(connection: Connection, period: str) -> int:
+    """How many notices acts about statements of the month owe."""
+    intent = NOTICE_INTENTS.c
+    which = intent.period == period, intent.state == "owed", intent.cause.startswith("act ")
+    return int(connection.execute(select(func.count()).select_from(NOTICE_INTENTS).where(*which)).scalar_one())
 
 
 def still_owed(connection: Connection, period: str) -> dict[str, int]:

@@ -37,15 +37,23 @@ from include.carm.period import Period
 from include.carm.recipients import address_problem, message_key, recipient_key
 from include.database import write_transaction
 from include.documents import read_documents, write_pack
-from include.letters import PACK_NAME, LetterPress, write_letters
-from include.notice_intents import Told, require_settled, settle
+from include.letters import LetterPress, place_letters, read_printed, write_letters
+from include.notice_intents import Told, called_off_in, owed_in, require_settled, settle
 from include.notice_page import (
     Message,
     NoticePages,
 )
 from include.outbox import Parts, keep_pack, kept_stem, plan_messages, put_pack_back
 from include.statement_registry import tell_notices
-from include.tellings import TOLD, read_suppressed, record_digests, take_over_early, told_in
+from include.tellings import (
+    TOLD,
+    list_unreached,
+    read_suppressed,
+    record_digests,
+    take_back,
+    take_over_early,
+    told_in,
+)
 from include.unsubscribe import proved_key
 
 if TYPE_CHECKING:
@@ -104,9 +112,10 @@ def publish_notices(
     """Render the notices about accounts of the month, and digests of them, and publish the dataset ``notices``.
 
     A live run tells what really happened: ``account_changes`` (see ``ACCOUNT_CHANGES``), by default what the journal
-    says, and what is owed. A shadow run tells what would be, from ``account_decisions``. What reaches nobody is counted
-    by reason, listed without any address in ``unreachable.csv`` beside the packs, and printed as letters where the
-    policy says so (:mod:`include.letters`). ``policy`` is by default that of
+    says, and what is owed, but for what was called off since; what waits for an address that was given up is not sent.
+    A shadow run tells what would be, from ``account_decisions``. What reaches nobody is counted by reason, listed
+    without any address in ``unreachable.csv`` beside the packs, and printed as letters as the policy says
+    (:mod:`include.letters`), where the run tells what it writes. ``policy`` is by default that of
     ``include/config/notices.yaml``.
 
     Returns counts: ``{"notices": n, "by_kind": {kind: {language: n}}, "unreachable": {kind: {reason: n}}, "packs": n,
@@ -126,11 +135,14 @@ def publish_notices(
             take_over_early(connection, str(period))
     with ws.operations.connect() as connection:
         told = told_in(connection, str(period)) if tells else TOLD.empty_table()
+        called_off = called_off_in(connection, str(period)) if tells else frozenset()
         with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
             changes: dict[str, Any] = {"account_changes": account_changes, "is_live": is_live}
             occasions = find_occasions(ws, con, connection, lake, period, policy, **changes)
             recipients = find_recipients(ws, con, lake, period, policy, occasions)
             addressed, unreachable = sort_out(recipients, hash_key, lambda row: row["subject_of_notice"])
+            addressed = _without_called_off(addressed, called_off, told)
+            unreachable = [row for row in unreachable if _identity(row) not in called_off]
             gathered = digests.gather_digests(con, addressed, told, period, policy.digest_from_messages, message_key)
     pages, notices = NoticePages(contacts), AccountNotices.of_month(ws, period, contacts)
 
@@ -141,13 +153,8 @@ def publish_notices(
         notice = digests.digest_notice(lines, row["version"], period, ws.calendar, contacts)
         return pages.render(notice, row["language"])
 
-    def print_letters(folder: Path, unreached: Sequence[Row]) -> int:
-        press = LetterPress(pages)
-
-        def print_letter(row: Row) -> bytes:
-            return press.print_letter(notices.notice_of(row), row, notices.written_on)
-
-        return write_letters(folder, unreached, recipients, policy.letters, print_letter)
+    def print_letters(folder: Path, unreached: Sequence[Row], printed: Sequence[Row]) -> int:
+        return write_letters(folder, unreached, recipients, policy.letters, letter_printer(pages, notices), printed)
 
     packs = {kind: kind for kind in MONTH_KINDS}
     return publish_messages(
@@ -163,6 +170,28 @@ def publish_notices(
         settles_month=True,
         print_letters=print_letters,
     )
+
+
+def letter_printer(pages: NoticePages, notices: AccountNotices) -> Callable[[Row], bytes]:
+    """What prints the letter of a row of :func:`include.account_notices.find_recipients`."""
+    press = LetterPress(pages)
+    return lambda row: press.print_letter(notices.notice_of(row), row, notices.written_on)
+
+
+def _without_called_off(addressed: pa.Table, called_off: Collection[Told], told: pa.Table) -> pa.Table:
+    """The messages but for those that tell what was called off to people who were not told before."""
+    if not called_off:
+        return addressed
+    names = ("recipient_key", "kind", "about", "version")
+    known = set(zip(*(told[name].to_pylist() for name in names), strict=True))
+    rows = zip(*(addressed[name].to_pylist() for name in names), strict=True)
+    return addressed.filter(pa.array([row[1:] not in called_off or row in known for row in rows], pa.bool_()))
+
+
+def leave_out(reachable: pa.Table, standing: Sequence[Row]) -> pa.Table:
+    """The messages but for those that stand in the outbox."""
+    known = pa.array([row["message_key"] for row in standing], pa.string())
+    return reachable.filter(pc.invert(pc.is_in(reachable["message_key"], value_set=known)))
 
 
 def _is_telling(month: Mapping[str, str]) -> bool:
@@ -242,7 +271,7 @@ def publish_messages(
     record: Callable[[Connection], None] | None = None,
     replaced: Mapping[str, Sequence[Told]] | None = None,
     settles_month: bool = False,
-    print_letters: Callable[[Path, Sequence[Row]], int] | None = None,
+    print_letters: Callable[[Path, Sequence[Row], Sequence[Row]], int] | None = None,
 ) -> dict[str, Any]:
     """Render and pack all messages, then move the packs into place and seal the dataset, and count.
 
@@ -251,8 +280,10 @@ def publish_messages(
     ``record`` writes what goes with the messages into the same transaction, where the run is live.
 
     ``replaced`` gives for each digest, by its message key, what it takes the place of. What reaches one person is told,
-    so ``unreachable`` may name it for another. With ``settles_month`` nothing may be owed afterwards (``DataError``,
-    and nothing is recorded). ``print_letters`` writes letters of what reaches nobody, and says how many.
+    so ``unreachable`` may name it for another. With ``settles_month`` these are all messages of their packs' names that
+    the month has: of those that wait none is sent that is not among them, and nothing may be owed afterwards
+    (``DataError``, and nothing is recorded). ``print_letters`` writes letters of what reaches nobody, beside those that
+    were printed before, and says how many there are; it is asked only where the run tells.
 
     Packs are made in the staging folder, so a run that ends early leaves what was there before; one that ends between
     the packs and the seal is completed by the next.
@@ -280,22 +311,22 @@ def publish_messages(
                 written += _write_pack(ws, staging / f"{name}-{number:04d}.zip", messages, start, render)
         packs = {path.name for path in staging.iterdir()} | {f"{stem}.zip" for stem in standing_packs}
         if lists_unreachable:
-            _write_unreachable(staging / "unreachable.csv", unreachable)
-        letters = print_letters(staging, unreachable) if print_letters else 0
-        names = {*packs_of.values(), *([PACK_NAME] if print_letters else [])}
-        kept = packs | {path.name for path in staging.iterdir()}
+            write_unreachable(staging / "unreachable.csv", unreachable)
         folder.mkdir(parents=True, exist_ok=True)
+        letters = 0
+        if is_live and print_letters:
+            with ws.operations.connect() as connection:
+                printed = read_printed(folder, owed_in(connection, period))
+            letters = print_letters(staging, unreachable, printed)
+            place_letters(staging, folder, printed)
         for stem, pack in sorted(standing_packs.items()):
             put_pack_back(ws, pack, folder / f"{stem}.zip")
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         # A run before this one may have had more messages, and so more packs.
-        for path in (path for name in names for path in folder.glob(f"{name}-*.zip")):
-            if path.name in kept:
-                continue
-            path.unlink()
-        if print_letters and not letters:
-            (folder / f"{PACK_NAME}.csv").unlink(missing_ok=True)
+        for path in (path for name in packs_of.values() for path in folder.glob(f"{name}-*.zip")):
+            if path.name not in packs:
+                path.unlink()
         rmtree(staging)
     listed = sorted([*standing, *written], key=lambda row: (row["kind"], row["message_key"]))
     lake = ws.lake(month["area"])
@@ -304,6 +335,8 @@ def publish_messages(
         lake.seal([seal], run_id=month["run_id"], connection=connection)
         if is_live and record is not None:
             record(connection)
+        if is_live and settles_month:
+            take_back(connection, period, packs_of, keys)
         addressed = ({**row, "period": period} for row in written)
         planned = plan_messages(connection, addressed, is_live=is_live, run_id=month["run_id"])
         if is_live:
@@ -315,6 +348,8 @@ def publish_messages(
                 require_settled(connection, period)
         if lake.area == "lake":
             tell_notices(connection, dataset, period, seal.sha256)
+    if is_live and lists_unreachable:
+        list_unreached_in(ws, folder, period, unreachable)
     return {
         "notices": len(listed),
         "by_kind": _count(packs_of, listed, "language"),
@@ -406,7 +441,19 @@ def _count(kinds: Iterable[str], rows: Sequence[Row], by: str) -> dict[str, dict
     return {kind: dict(sorted(counts.items())) for kind, counts in counted.items()}
 
 
-def _write_unreachable(path: Path, rows: Sequence[Row]) -> None:
+def list_unreached_in(ws: Workspace, folder: Path, period: str, of_run: Sequence[Row] = ()) -> None:
+    """Write ``unreachable.csv``: what the run found, and what became of messages since they were planned."""
+    with ws.operations.connect() as connection:
+        found = {_identity(row): row for row in (*list_unreached(connection, period), *of_run)}
+    fresh = folder / f".unreachable.{os.getpid()}.csv"
+    with _plain_disk_errors(period):
+        fresh.unlink(missing_ok=True)
+        write_unreachable(fresh, [found[one] for one in sorted(found)])
+        fresh.replace(folder / "unreachable.csv")
+
+
+def write_unreachable(path: Path, rows: Sequence[Row]) -> None:
+    """Write kind, account and reason of what reaches nobody; the file must not be there yet."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, ("kind", "bn15", "reason"), lineterminator="\n", extrasaction="ignore")

@@ -21,7 +21,9 @@ NOTICE_INTENTS = Table(
     Column("period", Text, nullable=False),  # the statement month that tells it
     Column("cause", Text, nullable=False),  # plan, issue, act or reinstatement, and its hash, month or number
     Column("state", Text, nullable=False),  # owed, told, unreachable, called_off
-    Column("reason", Text),  # where unreachable: no_address, unusable_address, suppressed
+    # Where unreachable: no_address, unusable_address, suppressed; or what became of its messages: failed, bounced,
+    # by_hand, unsubscribed.
+    Column("reason", Text),
     Column("run_id", Text, nullable=False),
     Index("ix_carm_notice_intents_period", "period", "state"),
 )
@@ -44,7 +46,7 @@ OUTBOX = Table(
     Column("calendar_sha256", Text),  # of the calendar part; NULL where there is none
     # planned; sealed: of a shadow run or a backfill, never sent; sending: handed over to the server right now; sent;
     # failed; unknown: handed over, and no answer came; suppressed: the recipient is not written to any more;
-    # called_off: what it says is not true any more, and it was not sent.
+    # called_off: what it tells was undone, or its address was given up, before the server was given it.
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", Text, nullable=False, default=""),  # ISO 8601 in UTC; empty: at once, never tried

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import in_slices
@@ -128,7 +128,8 @@ def plan_messages(
     """Put messages into the outbox, in the caller's transaction; one whose key is known stays as it is.
 
     A message has ``message_key, kind, recipient_key, about, version, period, address, language, subject, pack,
-    body_sha256, calendar_sha256``. A live run plans, any other seals; what was sealed before is planned by a live run.
+    body_sha256, calendar_sha256``. A live run plans, any other seals; what was sealed before is planned by a live run,
+    and so is what was called off, for it is told after all.
     Who is not written to has it suppressed. Returns how many messages are new, by state.
     """
     state, fresh, suppressed = "planned" if is_live else "sealed", 0, 0
@@ -136,7 +137,7 @@ def plan_messages(
         rows = [{**row, "state": state, "attempts": 0, "run_id": run_id} for row in batch]
         fresh += connection.execute(_insert_new(connection), rows).rowcount
         if is_live:
-            fresh += _plan_sealed(connection, batch, run_id)
+            fresh += _plan_resting(connection, batch, run_id)
         suppressed += _suppress(connection, batch)
     return {state: fresh - suppressed, "suppressed": suppressed}
 
@@ -162,25 +163,29 @@ def _insert_new(connection: Connection) -> Any:
     return insert_sqlite(OUTBOX).on_conflict_do_nothing()
 
 
-def _plan_sealed(connection: Connection, batch: Sequence[Mapping[str, Any]], run_id: str) -> int:
-    """A live run sends what a shadow run had sealed, and says what it says now."""
+_RESTING = ("sealed", "called_off")
+_UNTRIED = {"attempts": 0, **dict.fromkeys(("next_attempt_at", "claimed_by", "changed_at", "reply", "mime_sha256"))}
+
+
+def _plan_resting(connection: Connection, batch: Sequence[Mapping[str, Any]], run_id: str) -> int:
+    """A live run sends what a shadow run had sealed, or what had been called off, and says what it says now."""
     keys = [row["message_key"] for row in batch]
-    sealed = set()
+    resting = set()
     for some in in_slices(keys, _KEYS_A_QUERY):
-        query = select(OUTBOX.c.message_key).where(OUTBOX.c.message_key.in_(some), OUTBOX.c.state == "sealed")
-        sealed |= set(connection.execute(query).scalars())
-    if not sealed:
+        query = select(OUTBOX.c.message_key).where(OUTBOX.c.message_key.in_(some), OUTBOX.c.state.in_(_RESTING))
+        resting |= set(connection.execute(query).scalars())
+    if not resting:
         return 0
     names = ("address", "language", "subject", "pack", "body_sha256", "calendar_sha256", "period")
     rows = [
-        {"sealed_key": row["message_key"], **{f"new_{name}": row[name] for name in names}}
+        {"resting_key": row["message_key"], **{f"new_{name}": row[name] for name in names}}
         for row in batch
-        if row["message_key"] in sealed
+        if row["message_key"] in resting
     ]
     planned = (
         update(OUTBOX)
-        .where(OUTBOX.c.message_key == bindparam("sealed_key"), OUTBOX.c.state == "sealed")
-        .values(state="planned", run_id=run_id, **{name: bindparam(f"new_{name}") for name in names})
+        .where(OUTBOX.c.message_key == bindparam("resting_key"), or_(*(OUTBOX.c.state == state for state in _RESTING)))
+        .values(state="planned", run_id=run_id, **_UNTRIED, **{name: bindparam(f"new_{name}") for name in names})
     )
     connection.execute(planned, rows)
     return len(rows)
@@ -208,6 +213,30 @@ def is_unsent() -> Any:
     """The condition that nobody can have got a row of the outbox: it is planned, claimed and not begun, or failed."""
     is_claimed = (OUTBOX.c.state == "sending") & OUTBOX.c.mime_sha256.is_(None)
     return or_(OUTBOX.c.state.in_(("planned", "failed")), is_claimed)
+
+
+# Calling off
+
+NOT_BEGUN = or_(
+    OUTBOX.c.state.in_(("planned", "failed", "suppressed")),
+    and_(OUTBOX.c.state == "sending", OUTBOX.c.mime_sha256.is_(None)),
+)
+"""Of these no server took anything. A sender that claimed one gives way, for it asks before it begins."""
+
+
+def call_off_messages(connection: Connection, keys: Collection[str]) -> None:
+    """Let none of these be sent, by a run or by a person, unless nothing of it is left to be stopped."""
+    for some in in_slices(sorted(keys), _KEYS_A_QUERY):
+        which = OUTBOX.c.message_key.in_(some), NOT_BEGUN
+        connection.execute(update(OUTBOX).where(*which).values(state="called_off", next_attempt_at=""))
+
+
+def kept_messages(connection: Connection, period: str, name: str) -> list[dict[str, Any]]:
+    """The messages of the month that a live run wrote into packs called ``name``, in the order of their keys."""
+    columns = ("message_key", "kind", "recipient_key", "about", "language", "subject", "body_sha256", "pack")
+    which = OUTBOX.c.period == period, OUTBOX.c.pack.startswith(f"{name}-", autoescape=True), OUTBOX.c.state != "sealed"
+    query = select(*(OUTBOX.c[column] for column in columns)).where(*which).order_by(OUTBOX.c.message_key)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 # Reading

@@ -18,7 +18,9 @@ from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
 from include.journal import count_outcomes
 from include.lake import Seal
+from include.operations_notice_tables import NOTICE_INTENTS
 from include.operations_plan_tables import APPROVALS, PLANS, REINSTATEMENTS
+from include.tellings import list_unreached
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, RowMapping
@@ -58,7 +60,7 @@ def show_plan(ws: Workspace, name: str) -> dict[str, Any]:
 
     ``undone`` are the undoings of the whole plan, each with ``recorded_by``, ``reason``, ``effective_on``,
     ``known_from`` and the counts ``undone``, ``withdrawn`` and ``left``; ``reinstated`` counts the accounts that were
-    undone one by one.
+    undone one by one. ``unreached`` counts the notices of its changes that reach nobody, by kind and reason.
     """
     plan = find_plan(ws, name)
     answers = select(APPROVALS).where(APPROVALS.c.plan_hash == plan["plan_hash"]).order_by(APPROVALS.c.approval_no)
@@ -67,7 +69,23 @@ def show_plan(ws: Workspace, name: str) -> dict[str, Any]:
             "answers": [dict(row) for row in connection.execute(answers).mappings()],
             "outcomes": count_outcomes(connection, plan["plan_hash"]) if plan["effects"] == "live" else {},
             **_undoings(connection, plan),
+            "unreached": _unreached(connection, plan),
         }
+
+
+def _unreached(connection: Connection, plan: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    if plan["effects"] != "live":
+        return {}
+    intent, cause = NOTICE_INTENTS.c, f"plan {plan['plan_hash']}"
+    kinds = ("closure", "closure_coming", "conversion")
+    months = select(intent.period).where(intent.kind.in_(kinds), intent.cause == cause).distinct()
+    counted: dict[str, dict[str, int]] = {}
+    for month in connection.execute(months).scalars().all():
+        for row in list_unreached(connection, month):
+            if row["cause"] == cause:
+                of_kind = counted.setdefault(row["kind"], {})
+                of_kind[row["reason"]] = of_kind.get(row["reason"], 0) + 1
+    return counted
 
 
 def _undoings(connection: Connection, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +208,9 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     if plan["outcomes"]:
         told = ", ".join(f"{outcome.replace('_', ' ')} {rows:,}" for outcome, rows in sorted(plan["outcomes"].items()))
         lines.append(f"What became of its changes: {told}")
+    for kind, reasons in plan["unreached"].items():
+        told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+        lines.append(f"Notices that reach nobody: {kind} {sum(reasons.values()):,} ({told})")
     for undoing in plan["undone"]:
         lines += _undoing_lines(undoing)
     if plan["reinstated"]:

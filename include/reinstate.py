@@ -23,11 +23,12 @@ from include.carm.counts import tell_count
 from include.carm.errors import DataError, Refused, UsageError
 from include.carm.period import Period
 from include.database import write_transaction
-from include.notice_intents import owe_reinstatements
+from include.notice_intents import about_change, owe_reinstatements
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS, REINSTATEMENTS
 from include.person_records import BEFORE_ANY_MONTH, next_known_from, next_number, require_person, require_reason
 from include.plans import LEFT_WORDS, find_plan
 from include.source_schema import TABLES, canonical_bn15
+from include.tellings import call_off
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, RowMapping
@@ -245,6 +246,7 @@ def _read_changes(connection: Connection, which: ColumnElement[bool]) -> list[di
         change.rule_id,
         change.effective_on,
         change.program_type,
+        change.new_program_type,
         change.outcome,
     )
     query = (
@@ -299,6 +301,13 @@ def _reinstate(connection: Connection, changes: Sequence[Mapping[str, Any]], com
     for start in range(0, len(rows), BATCH_ROWS):
         connection.execute(insert(REINSTATEMENTS), rows[start : start + BATCH_ROWS])
     owe_reinstatements(connection, rows)
+    # Of a change by another hand nothing was told.
+    ours = [change for change in changes if change["plan_hash"]]
+    told = [
+        about_change(change["action"], change["bn15"], change["effective_on"], change["new_program_type"])
+        for change in ours
+    ]
+    call_off(connection, told)
     if rows:
         these = REINSTATEMENTS.c.reinstatement_no.between(first, first + len(rows) - 1)
         _write_versions(connection, these, common["effective_on"])

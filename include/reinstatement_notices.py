@@ -11,7 +11,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import or_, select
 
 from include import engine
 from include.account_notices import OCCASIONS, AccountNotices, find_recipients
@@ -20,15 +19,17 @@ from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
 from include.notice_intents import owed_events
 from include.notice_page import Message, NoticePages
-from include.notices import publish_messages, sort_out
-from include.operations_notice_tables import NOTICE_INTENTS, OUTBOX
+from include.notices import leave_out, publish_messages, sort_out
+from include.operations_notice_tables import NOTICE_INTENTS
+from include.outbox import kept_messages
+from include.owed_notices import write_owed
 from include.person_records import BEFORE_ANY_MONTH
 from include.unsubscribe import proved_key
 
 if TYPE_CHECKING:
     from include.workspace import Workspace
 
-DATASET = "reinstatement_notices"
+DATASET, PACKS = "reinstatement_notices", "reinstated"
 
 
 def publish_reinstatement_notice(
@@ -42,10 +43,11 @@ def publish_reinstatement_notice(
     """Render the notice of the counter-action ``outcome`` (of ``reinstate_account``), and publish it.
 
     The dataset ``reinstatement_notices`` is that of the newest issued month, whose last day says who is told; it keeps
-    what was told in it before. A notice bears the day from which the account is open again, for that is the day that a
-    person gave. Before the first month is issued nobody can be told yet: that month does it, and this returns
-    ``{"notices": 0, "told_with": "the first month"}``. Else it returns what :func:`include.notices.publish_notices`
-    returns, with the same errors.
+    what was told in it before. What was told, here or by a month, is not told again. What a digest of that month was
+    called off for is told anew (:func:`include.owed_notices.write_owed`). A notice bears the day from which the account
+    is open again, for that is the day that a person gave. Before the first month is issued nobody can be told yet: that
+    month does it, and this returns ``{"notices": 0, "told_with": "the first month"}``. Else it returns what
+    :func:`include.notices.publish_notices` returns, with the same errors.
     """
     hash_key, policy = proved_key(ws, recipient_hash_key), policy or NoticePolicy.load()
     if outcome["known_from"] == BEFORE_ANY_MONTH:
@@ -53,17 +55,16 @@ def publish_reinstatement_notice(
     period = Period.parse(outcome["known_from"]).previous()
     lake, contacts = ws.lake(), Contacts.load()
     with ws.operations.connect() as connection:
-        intent, box = NOTICE_INTENTS.c, OUTBOX.c
+        intent = NOTICE_INTENTS.c
         is_this = intent.cause == f"reinstatement {outcome['reinstatement_no']}"
-        told_here = select(box.about).where(
-            box.kind == "reinstatement", box.period == str(period), box.version == intent.version, box.state != "sealed"
-        )
-        is_known = (intent.kind == "reinstatement") & (intent.period == outcome["known_from"])
-        events = owed_events(connection, str(period), is_known & or_(is_this, intent.about.in_(told_here)))
+        is_untold = intent.state.in_(("owed", "unreachable"))
+        events = owed_events(connection, str(period), is_this & is_untold)
+        standing = kept_messages(connection, str(period), PACKS)
     occasions = pa.Table.from_pylist(events, OCCASIONS)
     with ws.spill_folder() as spill, closing(engine.connect(spill_folder=spill)) as con:
         recipients = find_recipients(ws, con, lake, period, policy, occasions)
     reachable, unreachable = sort_out(recipients, hash_key, lambda row: row["subject_of_notice"])
+    reachable = leave_out(reachable, standing)
     pages = NoticePages(contacts)
 
     def render(row: Mapping[str, Any]) -> Message:
@@ -71,5 +72,7 @@ def publish_reinstatement_notice(
         return pages.render(notices.notice_of(row), row["language"])
 
     month = {"period": str(period), "effects": "live", "area": "lake", "run_id": run_id}
-    packs = {"reinstatement": "reinstated"}
-    return publish_messages(ws, month, DATASET, packs, reachable, unreachable, render)
+    packs = {"reinstatement": PACKS}
+    told = publish_messages(ws, month, DATASET, packs, reachable, unreachable, render, standing=standing)
+    write_owed(ws, recipient_hash_key=hash_key, run_id=run_id)
+    return told

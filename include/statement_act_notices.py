@@ -12,9 +12,11 @@ from include.addresses import account_addresses, delegate_addresses
 from include.carm.contacts import Contacts
 from include.carm.notice_policy import ACCOUNT_ITSELF, NoticePolicy
 from include.carm.period import Period
-from include.notice_intents import about_act
+from include.notice_intents import about_act, untold_causes
 from include.notice_page import Message, NoticePages, StatementNotice, WithdrawalNotice, one_line
-from include.notices import publish_messages, sort_out
+from include.notices import leave_out, publish_messages, sort_out
+from include.outbox import kept_messages
+from include.owed_notices import write_owed
 from include.register import accounts_on_record
 from include.statement_acts import find_acts
 from include.statement_versions import read_version, versions_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from include.carm.statement import StatementHead
     from include.workspace import Workspace
 
+PACKS = "reissue"
 _ADDRESSED = pa.schema(
     [
         ("kind", pa.string()),
@@ -45,20 +48,26 @@ def publish_act_notices(
     run_id: str,
     policy: NoticePolicy | None = None,
 ) -> dict[str, Any]:
-    """Render a notice for each act about the statements of the month, and publish the dataset ``reissue_notices``.
+    """Render a notice for each act about the statements of the month that is still to be told, and publish it.
+
+    The dataset ``reissue_notices`` keeps what was told in it before: of an act that was told nobody is told again,
+    whatever address the account has by now. What a digest was called off for is told anew
+    (:func:`include.owed_notices.write_owed`).
 
     It goes to whom the policy names for statements, by the addresses that the account and its delegates have in the
-    month from which the act is known, in the language of its version. The same acts give the same notices, so that a
-    further act adds its own and changes none. Returns what :func:`include.notices.publish_notices` returns, with the
-    same errors.
+    month from which the act is known, in the language of its version. Returns what
+    :func:`include.notices.publish_notices` returns, with the same errors.
     """
     hash_key, roles = proved_key(ws, recipient_hash_key), (policy or NoticePolicy.load()).recipients["statement"]
     with ws.operations.connect() as connection:
-        acts = find_acts(connection, period)
+        untold = untold_causes(connection, str(period))
+        acts = [act for act in find_acts(connection, period) if f"act {act['act_no']}" in untold]
+        standing = kept_messages(connection, str(period), PACKS)
     heads = {act["act_no"]: _head_of(ws, period, act) for act in acts}
     rows = [_addressed(act, heads[act["act_no"]], address) for act in acts for address in _addresses_of(ws, act, roles)]
     table = pa.Table.from_pylist(rows, schema=_ADDRESSED)
     reachable, unreachable = sort_out(table, hash_key, lambda row: row["subject_of_notice"])
+    reachable = leave_out(reachable, standing)
     by_number = {act["act_no"]: act for act in acts}
     pages = NoticePages(Contacts.load())
 
@@ -67,7 +76,10 @@ def publish_act_notices(
         return pages.render(_notice(act, heads[act["act_no"]]), row["language"])
 
     month = {"period": str(period), "effects": "live", "area": "lake", "run_id": run_id}
-    return publish_messages(ws, month, "reissue_notices", {"statement": "reissue"}, reachable, unreachable, render)
+    packs = {"statement": PACKS}
+    told = publish_messages(ws, month, "reissue_notices", packs, reachable, unreachable, render, standing=standing)
+    write_owed(ws, recipient_hash_key=hash_key, run_id=run_id)
+    return told
 
 
 def _head_of(ws: Workspace, period: Period, act: Mapping[str, Any]) -> StatementHead:

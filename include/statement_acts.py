@@ -33,7 +33,7 @@ from include.datasets import schema_of
 from include.documents import write_pack
 from include.month import newest_issued
 from include.month_locks import require_unlocked
-from include.notice_intents import about_act, owe
+from include.notice_intents import about_act, about_statement, owe
 from include.operations import bring_up_to_date
 from include.operations_statement_tables import MONTH_LOCKS, STATEMENT_ACTS, STATEMENT_REGISTRY
 from include.parking import parked_reason, still_outstanding
@@ -43,6 +43,7 @@ from include.statement_registry import COLUMN_OF, is_issued
 from include.statement_rendering import render_reissue, versions_now
 from include.statement_versions import StatementVersion, current_version, reissue_pack, versions_of
 from include.statements import derive_statement
+from include.tellings import call_off
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -143,6 +144,7 @@ def withdraw(ws: Workspace, period: Period, bn15: str, order: Order) -> dict[str
         _require_same(connection, period, number, current.version)
         act = _record_act(connection, "withdraw", period, number, current.version, order)
         connection.execute(update(STATEMENT_REGISTRY).where(_is(act)).values(withdrawn_by=act["act_no"]))
+        _call_off_notice(connection, period, number, current.version)
         _owe_notice(connection, act)
         _tell(connection, act)
     return _outcome(act)
@@ -271,6 +273,7 @@ def _issue(
         if supersedes is not None:
             former = {**act, "version": supersedes}
             connection.execute(update(STATEMENT_REGISTRY).where(_is(former)).values(superseded_by=version))
+            _call_off_notice(connection, period, number, supersedes)
         versions = _with_version(ws, period, statement, row)
         seal = lake.publish("statement_versions", period, versions)
         lake.seal([seal], run_id=order.run_id, connection=connection)
@@ -340,6 +343,11 @@ def _owe_notice(connection: Connection, act: Mapping[str, Any]) -> None:
     notice = ("statement", about_act(act["act"], act["bn15"], act["period"]), act["version"])
     told_with = {"bn15": act["bn15"], "period": act["period"], "run_id": act["run_id"]}
     owe(connection, notice, cause=f"act {act['act_no']}", **told_with)
+
+
+def _call_off_notice(connection: Connection, period: Period, bn15: str, version: int) -> None:
+    """Nobody is told any more that the version is ready, but for whom it reached before."""
+    call_off(connection, [("statement", about_statement(bn15, period), version)])
 
 
 def _is(act: Mapping[str, Any]) -> Any:

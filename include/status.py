@@ -15,6 +15,7 @@ from include.carm.period import Period
 from include.coverage import COVERED, coverage_grid, coverage_id
 from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS
+from include.owed_months import owed_by_month, owed_lines
 from include.parking import parked_in, parked_lines, retry
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ PLAN_STATES = ("applied", "handed_over", "undone", "ready", "held", "rejected", 
 
 
 def status(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
-    """Every month that was decided, and for ``period`` (default: the newest) the coverage grid and the horizon.
+    """Every month that was decided, what is owed, and for ``period`` (default: the newest) coverage and horizon.
 
     Raises ``DataError`` for a period that was not extracted.
     """
@@ -51,6 +52,7 @@ def status(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
         "months": _months(ws, lake),
         "coverage": None,
         "horizon": None,
+        "owed_notices": [],
         "chain_head": None,
     }
     if period is not None and period not in extracted:
@@ -62,6 +64,7 @@ def status(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
         facts["coverage"] = {"period": str(shown), "coverage_id": coverage_id(ws, shown), "grid": grid}
         facts["horizon"] = _horizon(lake, shown)
     with ws.operations.connect() as connection:
+        facts["owed_notices"] = owed_by_month(connection)
         facts["chain_head"] = chain_head(connection)
     return facts
 
@@ -129,6 +132,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
     for month in facts["months"]:
         again = retry(Period.parse(month["period"]), is_issued=month["issued"])
         lines += parked_lines(month["period"], month["parked"], again)
+    lines += owed_lines(facts["owed_notices"])
     if facts["coverage"]:
         lines += ["", *_coverage_lines(facts["coverage"])]
     if facts["horizon"]:

@@ -1,19 +1,23 @@
-"""What was told to whom: by a message of its own, or by a digest. Every function takes the caller's connection.
+"""What was told to whom: by a message of its own, or by a digest; and what is not told any more, or reaches nobody.
 
-Only what a live run put into the outbox counts. What a shadow run sealed there was told to nobody.
+Every function takes the caller's connection. Only what a live run put into the outbox counts. What a shadow run sealed
+there, and what was called off, was told to nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Integer, except_, func, intersect, null, or_, select, union_all, update
+from sqlalchemy import Integer, delete, except_, func, intersect, null, or_, select, union_all, update
 
+from include.carm.period import Period
 from include.database import in_slices
-from include.notice_intents import Told
+from include.notice_intents import Told, record_state
 from include.operations_notice_tables import DIGEST_TELLINGS, NOTICE_INTENTS, OUTBOX, SUPPRESSIONS
+from include.outbox import NOT_BEGUN, call_off_messages
 from include.person_records import BEFORE_ANY_MONTH
 
 if TYPE_CHECKING:
@@ -36,12 +40,19 @@ _ROWS_AT_ONCE, _KEYS_A_QUERY = 5_000, 500
 _ONCE_KINDS = ("mfa", "reinstatement")
 
 
-def _is_planned() -> Any:
-    return OUTBOX.c.state != "sealed"
+STANDING = ("planned", "sending", "sent", "unknown")
+"""The states of messages that reach their reader, or may."""
 
 
-def _tellings() -> Any:
-    """Every event that was told, alone or by a digest, with its message's recipient, period and state."""
+def _is_told() -> Any:
+    return OUTBOX.c.state.not_in(("sealed", "called_off"))
+
+
+def _tellings(*which: Any) -> Any:
+    """Every event that was told, alone or by a digest, with its message's recipient, period and state.
+
+    ``which`` are conditions on the messages.
+    """
     box, line = OUTBOX.c, DIGEST_TELLINGS.c
     alone = select(
         box.recipient_key,
@@ -51,14 +62,14 @@ def _tellings() -> Any:
         null().cast(Integer).label("digest_version"),
         box.period,
         box.state,
-    ).where(_is_planned(), box.kind != "digest")
+    ).where(_is_told(), box.kind != "digest", *which)
     by_digest = (
         select(
             box.recipient_key, line.kind, line.about, line.version, box.version.label("digest_version"),
             box.period, box.state,
         )
         .join_from(OUTBOX, DIGEST_TELLINGS, line.message_key == box.message_key)
-        .where(_is_planned(), box.kind == "digest")
+        .where(_is_told(), box.kind == "digest", *which)
     )  # fmt: skip
     return union_all(alone, by_digest).subquery()
 
@@ -123,21 +134,218 @@ def take_over_early(connection: Connection, period: str) -> None:
 def count_contradictions(connection: Connection) -> dict[str, int]:
     """Notices whose state contradicts the outbox, by what is wrong with them; those with none are left out.
 
-    ``told_without_message``: no message of the outbox tells them. ``message_without_telling``: there is such a message
-    though they are owed, unreachable or called off. A message to somebody who is not written to tells nothing.
+    ``told_without_message``: no message of the outbox tells them. ``message_without_telling``: a message tells them, or
+    may, though they are owed or nobody could be written to; or will tell them though they were called off.
     """
     intent, told = NOTICE_INTENTS.c, _tellings()
     identity = (intent.kind, intent.about, intent.version)
     messages = select(told.c.kind, told.c.about, told.c.version)
-    is_told = intent.state == "told"
-    queries = {
-        "told_without_message": except_(select(*identity).where(is_told), messages),
-        "message_without_telling": intersect(
-            select(*identity).where(~is_told), messages.where(told.c.state != "suppressed")
-        ),
-    }
-    counted = {
-        name: connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-        for name, query in queries.items()
-    }
+
+    def beside(which: Any, of_messages: tuple[str, ...]) -> Any:
+        return intersect(select(*identity).where(which), messages.where(told.c.state.in_(of_messages)))
+
+    # What failed or was stopped may be planned again, and reach somebody after all.
+    unwritten = or_(intent.reason.is_(None), intent.reason.in_(("no_address", "unusable_address")))
+    queries = (
+        ("told_without_message", except_(select(*identity).where(intent.state == "told"), messages)),
+        ("message_without_telling", beside(intent.state == "owed", STANDING)),
+        ("message_without_telling", beside((intent.state == "unreachable") & unwritten, STANDING)),
+        # Whoever was told before it was called off was told.
+        ("message_without_telling", beside(intent.state == "called_off", ("planned",))),
+    )
+    counted: dict[str, int] = defaultdict(int)
+    for name, query in queries:
+        counted[name] += connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     return {name: count for name, count in counted.items() if count}
+
+
+# What reaches nobody
+
+_REASONS = ("bounced", "by_hand", "unsubscribed", "suppressed", "failed")
+"""Why the messages of a notice reach nobody; of several reasons the first is told."""
+
+
+def list_unreached(connection: Connection, period: str, bn15: str | None = None) -> list[dict[str, Any]]:
+    """Notices of the month (about one account: ``bn15``) that reach nobody, by kind and what they are about.
+
+    Rows of ``kind, about, version, bn15, cause, state, reason``. No message of theirs is planned, being sent, sent or
+    of unknown fate. The ``reason`` of what is *unreachable* is the one on record; of what is *told* it says what became
+    of its messages: ``failed``, or why their readers are not written to.
+    """
+    intent, own = NOTICE_INTENTS.c, [NOTICE_INTENTS.c.period == period]
+    if bn15 is not None:
+        own.append(intent.bn15 == bn15)
+    identity = (intent.kind, intent.about, intent.version)
+    own.append(intent.state.in_(("told", "unreachable")))
+    # An account that is open again may have been told in the month before, by the run that opened it.
+    told = _tellings(OUTBOX.c.period.in_((period, _before(period))))
+    reached = select(told.c.kind, told.c.about, told.c.version).where(told.c.state.in_(STANDING))
+    silent = {tuple(row) for row in connection.execute(except_(select(*identity).where(*own), reached))}
+    if not silent:
+        return []
+    reasons, found = _reasons_of(connection, told), []
+    query = select(*identity, intent.bn15, intent.cause, intent.state, intent.reason).where(*own)
+    query = query.where(intent.kind.in_({kind for kind, _, _ in silent}))
+    for row in connection.execute(query.order_by(*identity)).mappings():
+        notice = row["kind"], row["about"], row["version"]
+        if notice in silent:
+            reason = row["reason"] if row["state"] == "unreachable" else reasons.get(notice, "no_message")
+            found.append({**row, "reason": reason})
+    return found
+
+
+def _before(period: str) -> str:
+    return period if period == BEFORE_ANY_MONTH else str(Period.parse(period).previous())
+
+
+def _reasons_of(connection: Connection, told: Any) -> dict[Told, str]:
+    """Why messages reach nobody, by what they tell."""
+    suppression = SUPPRESSIONS.c
+    applies = (suppression.recipient_key == told.c.recipient_key) & (suppression.scope == "all")
+    query = (
+        select(told.c.kind, told.c.about, told.c.version, told.c.state, suppression.reason)
+        .outerjoin_from(told, SUPPRESSIONS, applies)
+        .where(told.c.state.in_(("failed", "suppressed")))
+    )
+    reasons: dict[Told, str] = {}
+    for kind, about, version, state, why in connection.execute(query):
+        reason = "failed" if state == "failed" else why or "suppressed"
+        before = reasons.get((kind, about, version), reason)
+        reasons[kind, about, version] = min(before, reason, key=_REASONS.index)
+    return reasons
+
+
+def count_unreached(connection: Connection, period: str) -> dict[str, int]:
+    """How many notices of the month reach nobody, by kind."""
+    counted: dict[str, int] = defaultdict(int)
+    for row in list_unreached(connection, period):
+        counted[row["kind"]] += 1
+    return dict(sorted(counted.items()))
+
+
+# What is not told any more
+
+
+def call_off(connection: Connection, notices: Collection[Told]) -> list[str]:
+    """What was undone is not told any more, to anybody whose message was not begun; in the transaction that undoes it.
+
+    A digest that tells it among others is called off whole. What else it tells is owed again, until the notices of its
+    month are written again: the months of which that is so are returned. A notice of which every message went out
+    before stays told.
+    """
+    months = []
+    for period, wanted in _by_month(connection, notices).items():
+        keys = _messages_that_wait(connection, period, wanted)
+        told_by = _digests_that_wait(connection, period, wanted)
+        gone = _events_of(connection, period, keys) | wanted & {one for told in told_by.values() for one in told}
+        call_off_messages(connection, [*keys, *told_by])
+        _forget_digests(connection, told_by)
+        rest = {one for told in told_by.values() for one in told} - wanted
+        record_state(connection, rest, "owed", was=("told",))
+        record_state(connection, wanted, "called_off", was=("owed", "unreachable"))
+        record_state(connection, gone, "called_off", was=("told",))
+        if told_by:
+            months.append(period)
+    return sorted(months)
+
+
+def call_off_coming(connection: Connection, plan_hash: str) -> list[str]:
+    """The coming closures that a plan announced are not told any more; returns as :func:`call_off`."""
+    intent = NOTICE_INTENTS.c
+    which = intent.kind == "closure_coming", intent.cause == f"plan {plan_hash}"
+    query = select(intent.kind, intent.about, intent.version).where(*which)
+    return call_off(connection, [(row.kind, row.about, row.version) for row in connection.execute(query)])
+
+
+def take_back(connection: Connection, period: str, packs_of: Mapping[str, str], keys: Collection[str]) -> None:
+    """Messages of the month that wait in packs of these names, and are not among ``keys`` any more, are not sent.
+
+    They were for an address that is not that of the account any more. What nobody else was told is owed again.
+    """
+    box, known = OUTBOX.c, set(keys)
+    given_up: dict[str, Told] = {}
+    for kind, name in packs_of.items():
+        which = box.period == period, box.kind == kind, box.pack.startswith(f"{name}-", autoescape=True), NOT_BEGUN
+        query = select(box.message_key, box.kind, box.about, box.version).where(*which).with_for_update()
+        for row in connection.execute(query):
+            if row.message_key not in known:
+                given_up[row.message_key] = (row.kind, row.about, row.version)
+    if not given_up:
+        return
+    told_by = _lines_of(connection, [key for key, (kind, _, _) in given_up.items() if kind == "digest"])
+    events = {one for one in given_up.values() if one[0] != "digest"}
+    events |= {one for told in told_by.values() for one in told}
+    call_off_messages(connection, given_up)
+    _forget_digests(connection, told_by)
+    told = _tellings(box.period == period)
+    query = select(told.c.kind, told.c.about, told.c.version).where(told.c.state.in_(STANDING)).distinct()
+    standing = {(row.kind, row.about, row.version) for row in connection.execute(query)}
+    record_state(connection, events - standing, "owed", was=("told",))
+
+
+def _by_month(connection: Connection, notices: Collection[Told]) -> dict[str, set[Told]]:
+    intent, months, wanted = NOTICE_INTENTS.c, defaultdict[str, set[Told]](set), set(notices)
+    for kind, abouts in _abouts_of(wanted):
+        query = select(intent.about, intent.version, intent.period).where(intent.kind == kind, intent.about.in_(abouts))
+        for about, version, period in connection.execute(query):
+            if (kind, about, version) in wanted:
+                months[period].add((kind, about, version))
+    return months
+
+
+def _abouts_of(notices: Collection[Told]) -> list[tuple[str, list[str]]]:
+    """What the notices are about, by kind, as many at a time as a query takes."""
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for kind, about, _ in notices:
+        kinds[kind].add(about)
+    return [(kind, list(some)) for kind in sorted(kinds) for some in in_slices(sorted(kinds[kind]), _KEYS_A_QUERY)]
+
+
+def _messages_that_wait(connection: Connection, period: str, wanted: Collection[Told]) -> list[str]:
+    box, keys = OUTBOX.c, list[str]()
+    for kind, abouts in _abouts_of(wanted):
+        which = box.period == period, box.kind == kind, box.about.in_(abouts), NOT_BEGUN
+        # Held, so that no sender begins one of them before it is called off.
+        query = select(box.message_key, box.about, box.version).where(*which).with_for_update()
+        for row in connection.execute(query):
+            if (kind, row.about, row.version) in wanted:
+                keys.append(row.message_key)
+    return keys
+
+
+def _events_of(connection: Connection, period: str, keys: Collection[str]) -> set[Told]:
+    box, found = OUTBOX.c, set[Told]()
+    for some in in_slices(sorted(keys), _KEYS_A_QUERY):
+        query = select(box.kind, box.about, box.version).where(box.period == period, box.message_key.in_(some))
+        found |= {(row.kind, row.about, row.version) for row in connection.execute(query)}
+    return found
+
+
+def _digests_that_wait(connection: Connection, period: str, wanted: Collection[Told]) -> dict[str, list[Told]]:
+    """What each digest tells that was not begun and tells one of these."""
+    box, line, keys = OUTBOX.c, DIGEST_TELLINGS.c, set[str]()
+    for kind, abouts in _abouts_of(wanted):
+        query = (
+            select(line.message_key, line.about, line.version)
+            .join_from(OUTBOX, DIGEST_TELLINGS, line.message_key == box.message_key)
+            .where(box.period == period, box.kind == "digest", NOT_BEGUN, line.kind == kind, line.about.in_(abouts))
+            .with_for_update(of=OUTBOX)
+        )
+        for row in connection.execute(query):
+            if (kind, row.about, row.version) in wanted:
+                keys.add(row.message_key)
+    return _lines_of(connection, keys)
+
+
+def _lines_of(connection: Connection, keys: Collection[str]) -> dict[str, list[Told]]:
+    line, told_by = DIGEST_TELLINGS.c, defaultdict[str, list[Told]](list)
+    for some in in_slices(sorted(keys), _KEYS_A_QUERY):
+        for row in connection.execute(select(DIGEST_TELLINGS).where(line.message_key.in_(some))):
+            told_by[row.message_key].append((row.kind, row.about, row.version))
+    return told_by
+
+
+def _forget_digests(connection: Connection, keys: Collection[str]) -> None:
+    """A digest that was called off told nothing; one that is written in its place says what it tells."""
+    for some in in_slices(sorted(keys), _KEYS_A_QUERY):
+        connection.execute(delete(DIGEST_TELLINGS).where(DIGEST_TELLINGS.c.message_key.in_(some)))

@@ -22,6 +22,7 @@ from include.ledger import count_image
 from include.month import newest_issued
 from include.notice_intents import count_intents
 from include.notices import count_true_notices
+from include.owed_months import owed_by_month, owed_lines
 from include.published import published_files, register_published
 from include.source_totals import source_totals
 from include.statement_reader import count_true_documents
@@ -130,7 +131,9 @@ def _verify_seals(seals: Iterable[Seal], chain: Chain) -> None:
 
 
 def _verify_intents(connection: Connection) -> int:
-    """What was to be told and what the outbox tells agree; returns how many notices were to be told."""
+    """Closed months owe nothing, and what was to be told agrees with the outbox; returns how much was to be told."""
+    for line in owed_lines([month | {"of_acts": 0} for month in owed_by_month(connection) if month["is_closed"]]):
+        raise DataError(line)
     contradictions = count_contradictions(connection)
     if contradictions:
         without, beside = (

@@ -12,7 +12,7 @@ import click
 
 from include.carm.counts import tell_count
 from include.carm.errors import UsageError
-from include.cli.group import by_a_person, carm, in_workspace, show
+from include.cli.group import by_a_person, carm, in_workspace, require_hash_key, show
 
 if TYPE_CHECKING:
     from include.workspace import Workspace
@@ -201,7 +201,7 @@ def _read_keys(file: Path) -> tuple[list[str], int]:
 
 @carm.group("notices")
 def notices() -> None:
-    """See what would be sent before it is."""
+    """See what would be sent before it is, and look after what was not told."""
 
 
 @notices.command("preview")
@@ -244,6 +244,41 @@ def preview(
     if send_test:
         facts["sent"] = send_samples(ws, chosen, send_test, SystemClock())
         lines.append(f"{tell_count(facts['sent'], 'sample')} sent to the test address, each marked [TEST]")
+    show(as_json, facts, lines)
+
+
+@notices.command("write")
+@in_workspace
+def write(ws: Workspace, as_json: bool) -> None:
+    """Write the notices of closed months again that are owed: a digest of them was called off.
+
+    The secret that hashes addresses is read from CARM_RECIPIENT_HASH_KEY. Nobody is told the same twice.
+    """
+    from include.owed_notices import write_owed
+
+    written = write_owed(ws, recipient_hash_key=require_hash_key(), run_id="carm notices write")
+    lines = [f"{one['period']}: {tell_count(one['outbox']['planned'], 'message')} planned" for one in written]
+    show(as_json, {"months": written}, lines or ["No closed month owes a notice"])
+
+
+@notices.command("letters")
+@click.option("--period", metavar="YYYY-MM", required=True, help="The statement month.")
+@in_workspace
+def letters(ws: Workspace, as_json: bool, period: str) -> None:
+    """Print the letters of a month whose messages failed or were stopped, each once, into packs of their own.
+
+    From then on these notices count as reaching nobody. Mend addresses, lift suppressions and resend first.
+    """
+    from include.carm.period import Period
+    from include.owed_notices import print_late_letters
+
+    facts = print_late_letters(ws, Period.parse(period), run_id="carm notices letters")
+    lines = [
+        f"{kind:<16} {reason:<14} {count:>9,}"
+        for kind, reasons in facts["settled"].items()
+        for reason, count in reasons.items()
+    ]
+    lines.append(f"{tell_count(facts['printed'], 'letter')} printed, {facts['letters']:,} in {facts['folder']}")
     show(as_json, facts, lines)
 
 

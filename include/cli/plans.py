@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def undo(ws: Workspace, as_json: bool, plan_hash: str, effective_on: date, reaso
     if facts["withdrawn"]:
         lines.append(f"announcements of closures withdrawn: {facts['withdrawn']:,}")
     lines += [f"accounts left as they are, {LEFT_WORDS[why]}: {accounts:,}" for why, accounts in facts["left"].items()]
+    lines += _owed_lines(ws)
     show(as_json, facts, lines)
 
 
@@ -96,4 +98,13 @@ def reinstate(ws: Workspace, as_json: bool, bn15: str, effective_on: date, reaso
     )
     done = "opened again" if facts["undoes"] == "close" else "back in its former program type"
     lines = [f"{facts['bn15']} is {done} from {effective_on} on, recorded by {person}"]
-    show(as_json, facts, lines)
+    show(as_json, facts, [*lines, *_owed_lines(ws)])
+
+
+def _owed_lines(ws: Workspace) -> Iterator[str]:
+    """What digests told beside what was undone, and is to be told anew."""
+    from include.owed_months import owed_by_month, owed_lines
+
+    with ws.operations.connect() as connection:
+        owed = [month for month in owed_by_month(connection) if month["is_closed"]]
+    return owed_lines(owed)

@@ -17,7 +17,7 @@ from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import write_transaction
 from include.deliver import plan_again, plan_failed_again, take_for_sent
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
-from include.outbox import folder_of
+from include.outbox import call_off_messages, folder_of
 from tests.mail.post import FakeClock, InterruptedClock, PostOffice, open_post
 
 ONE, TWO = "one@example.org", "two@example.org"
@@ -347,6 +347,31 @@ def test_only_a_person_plans_an_unknown_one_again_and_answers_for_it(post: PostO
         (facts,) = facts_told(connection, "message", key)
     assert facts == {"was": "unknown", "is": "planned", "reason": "the client asked for it", "recorded_by": "clerk"}
     assert "@" not in json.dumps(facts)
+
+
+def test_what_was_suppressed_is_planned_again_once_its_recipient_is_written_to(post: PostOffice) -> None:
+    (key,) = post.plan(ONE)
+    recipient = post.row(key)["recipient_key"]
+    rest = {"scope": "all", "reason": "bounced", "since": post.clock.instant().date(), "source": "bounce"}
+    with write_transaction(post.ws.operations) as connection:
+        connection.execute(SUPPRESSIONS.insert().values(recipient_key=recipient, **rest))
+    assert post.send()["suppressed"] == 1
+    why = {"reason": "the mailbox is there again", "recorded_by": "clerk"}
+    with pytest.raises(UsageError, match="first let it get messages again with carm list lift ADDRESS"):
+        plan_again(post.ws, key, **why)
+    with write_transaction(post.ws.operations) as connection:
+        connection.execute(SUPPRESSIONS.delete())
+    assert plan_again(post.ws, key, **why)["was"] == "suppressed"
+    assert post.send()["sent"] == 1
+
+
+def test_what_was_called_off_is_not_planned_again(post: PostOffice) -> None:
+    (key,) = post.plan(ONE)
+    with write_transaction(post.ws.operations) as connection:
+        call_off_messages(connection, [key])
+    with pytest.raises(UsageError, match="is called_off: only one that is"):
+        plan_again(post.ws, key, reason="why not", recorded_by="clerk")
+    assert post.send()["sent"] == 0
 
 
 def test_what_was_sent_is_not_planned_again(post: PostOffice) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from io import BytesIO
@@ -10,19 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pikepdf
+import pyarrow as pa
 import pytest
 from pypdf import PdfReader
+from sqlalchemy import delete
 
 from include import letters
 from include.carm.notice_policy import NoticePolicy
+from include.database import write_transaction
 from include.documents import read_documents
 from include.letters import LetterPress
+from include.notice_intents import about_change, owe
 from include.notice_page import Notice
-from include.notices import publish_notices
+from include.notices import ACCOUNT_CHANGES, publish_notices
+from include.operations_notice_tables import NOTICE_INTENTS
 from tests.notices.months import HASH_KEY, Month, account, decision, statement
 from tests.notices.samples import closure, closure_coming, conversion, figures, pages, reinstatement, restored_type
 
 A, B, C = "000000018RM0001", "000000026RM0001", "000123455RM0001"
+CHANGES = (decision(A), decision(B, "convert"), decision(C))
 POLICY = NoticePolicy.load()
 DAY = date(2021, 12, 25)
 NOTICES: dict[str, Notice] = {
@@ -110,15 +117,24 @@ def test_a_hostile_name_is_printed_as_text(press: LetterPress, name: str) -> Non
 
 @pytest.fixture
 def month(tmp_path: Path) -> Month:
-    month = Month(tmp_path)
+    month = Month(tmp_path, effects="live")
     month.hold("accounts", [account(A, email=None), account(B, language="fr", email="nothing"), account(C)])
     month.seal("statements", [statement(A), statement(C)])
-    month.seal("account_decisions", [decision(A), decision(B, "convert"), decision(C)])
+    owe_changes(month, *CHANGES)
     return month
 
 
-def run(month: Month, policy: NoticePolicy = POLICY) -> dict[str, Any]:
-    return publish_notices(month.ws, month.facts, recipient_hash_key=HASH_KEY, policy=policy)
+def owe_changes(month: Month, *changes: dict[str, Any]) -> None:
+    with write_transaction(month.ws.operations) as connection:
+        for change in changes:
+            notice = about_change(change["action"], change["bn15"], DAY, change["new_program_type"])
+            owe(connection, notice, bn15=change["bn15"], period="2021-12", cause="plan p1", run_id="test")
+
+
+def run(month: Month, policy: NoticePolicy = POLICY, changes: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
+    happened = [{**change, "effective_on": DAY} for change in (CHANGES if changes is None else changes)]
+    table = pa.Table.from_pylist(happened, ACCOUNT_CHANGES)
+    return publish_notices(month.ws, month.facts, recipient_hash_key=HASH_KEY, policy=policy, account_changes=table)
 
 
 def folder_of(month: Month) -> Path:
@@ -143,14 +159,16 @@ def test_what_reaches_nobody_and_is_of_the_policys_kinds_is_printed(month: Month
 
 
 def test_no_letter_is_printed_where_the_policy_wants_none(month: Month) -> None:
-    assert run(month)["letters"] == 2
     assert run(month, replace(POLICY, letters=()))["letters"] == 0
-    assert [path.name for path in folder_of(month).iterdir() if path.name.startswith("letters")] == []
+    assert letter_files(month) == []
 
 
 def test_of_two_events_with_one_name_only_the_one_that_is_to_be_printed_is(month: Month) -> None:
-    month.seal("account_decisions", [decision(A, "candidate", announced_in="2021-12")])
-    assert run(month)["letters"] == 1
+    with write_transaction(month.ws.operations) as connection:
+        connection.execute(delete(NOTICE_INTENTS))
+        coming = ("closure_coming", f"{A}/2021-12", 1)
+        owe(connection, coming, bn15=A, period="2021-12", cause="plan p1", run_id="test")
+    assert run(month, changes=())["letters"] == 1
     assert [row["letter"] for row in index_of(month)] == [f"closure_coming-{A}-2021-12-1.pdf"]
 
 
@@ -165,9 +183,53 @@ def test_letters_are_packed_by_so_many(month: Month, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(letters, "LETTERS_PER_PACK", 1)
     run(month)
     assert ["letters-0001.zip", "letters-0002.zip"] == [row["pack"] for row in index_of(month)]
-    month.hold("accounts", [account(A, email=None), account(B), account(C)])
+
+
+@pytest.mark.parametrize("changed", [{"effects": "shadow"}, {"area": "shadow"}], ids=["shadow", "beside the record"])
+def test_no_letter_is_printed_by_a_run_that_tells_nobody(month: Month, changed: dict[str, str]) -> None:
+    month.seal("account_decisions", CHANGES)
+    month.facts |= changed
+    assert run(month)["letters"] == 0
+    assert list(month.folder.glob("**/letters*")) == []
+
+
+def letter_files(month: Month) -> list[str]:
+    return sorted(path.name for path in folder_of(month).glob("letters*"))
+
+
+def test_letters_that_may_be_posted_stay_in_their_packs_and_new_ones_come_after_them(month: Month) -> None:
+    """A plan that is approved late adds a closure, and the address of another account was mended meanwhile."""
     run(month)
-    assert sorted(path.name for path in folder_of(month).glob("letters*")) == ["letters-0001.zip", "letters.csv"]
+    left = (folder_of(month) / "letters-0001.zip").read_bytes()
+    month.hold("accounts", [account(A, email=None), account(B), account(C, email=None)])
+    late = decision(C, effective_on=date(2021, 12, 26))
+    with write_transaction(month.ws.operations) as connection:
+        about = ("closure", f"{C}/2021-12-26", 1)
+        owe(connection, about, bn15=C, period="2021-12", cause="plan p2", run_id="test")
+    table = pa.Table.from_pylist([*({**change, "effective_on": DAY} for change in CHANGES), late], ACCOUNT_CHANGES)
+    again = publish_notices(month.ws, month.facts, recipient_hash_key=HASH_KEY, account_changes=table)
+    assert again["letters"] >= 3
+    assert (folder_of(month) / "letters-0001.zip").read_bytes() == left
+    packs = {row["letter"]: row["pack"] for row in index_of(month)}
+    assert packs[f"closure-{C}-2021-12-26-1.pdf"] == "letters-0002.zip"
+    assert {pack for name, pack in packs.items() if C not in name} == {"letters-0001.zip"}
+
+
+def test_letters_of_a_run_that_died_before_it_recorded_them_are_printed_again(
+    month: Month, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as killed:
+        killed.setattr("include.notices.plan_messages", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(month)
+    assert letter_files(month) == ["letters-0001.zip", "letters.csv"]
+    month.hold("accounts", [account(A), account(B, language="fr", email=None), account(C)])
+    assert run(month)["letters"] == 1
+    assert [row["bn15"] for row in index_of(month)] == [B]
+    assert letter_files(month) == ["letters-0001.zip", "letters.csv"]
 
 
 def test_an_account_that_validation_refused_gets_a_letter_without_a_name(month: Month) -> None:

@@ -14,13 +14,13 @@ from include.carm.notice_policy import NoticePolicy
 from include.carm.period import Period
 from include.carm.quarter import Quarter
 from include.database import write_transaction
-from include.notice_intents import call_off_coming, owe, owe_reinstatements, owe_statements
+from include.notice_intents import owe, owe_reinstatements, owe_statements
 from include.notices import publish_notices
 from include.operations_notice_tables import NOTICE_INTENTS, OUTBOX
 from include.operations_plan_tables import ACCOUNT_CHANGES, REINSTATEMENTS
 from include.person_records import BEFORE_ANY_MONTH
 from include.reinstatement_notices import publish_reinstatement_notice
-from include.tellings import count_contradictions
+from include.tellings import call_off_coming, count_contradictions
 from tests.notices.months import HASH_KEY, Month, account, decision, statement
 from tests.notices.samples import figures
 
@@ -123,11 +123,12 @@ def test_an_announcement_that_was_called_off_is_not_told(live: Month) -> None:
     assert intents(live) == {f"closure_coming {A}/2021-12 1": ("called_off", None)}
 
 
-def test_an_announcement_that_was_told_stays_told(live: Month) -> None:
+def test_an_announcement_that_went_out_stays_told(live: Month) -> None:
     owe_coming(live)
     run(live)
     left = live.files()
     with write_transaction(live.ws.operations) as connection:
+        connection.execute(update(OUTBOX).values(state="sent"))
         call_off_coming(connection, "p1")
     assert run(live)["outbox"] == {"planned": 0, "suppressed": 0}
     assert left == live.files()
@@ -216,6 +217,16 @@ def test_what_the_command_line_undid_waits_for_its_month_though_the_dag_tells_an
     live.facts["period"], live.period = "2022-01", Period(2022, 1)
     prepare(live)
     assert run(live)["by_kind"]["reinstatement"] == {"fr": 1}
+
+
+def test_what_a_month_told_is_not_told_again_when_the_task_of_the_dag_is_cleared(live: Month) -> None:
+    run(live)
+    outcome = undo(live, known_from="2022-01")
+    live.facts["period"], live.period = "2022-01", Period(2022, 1)
+    prepare(live)
+    assert run(live)["by_kind"]["reinstatement"] == {"en": 1}
+    live.enter("accounts", [account(A, email="moved@example.org"), account(B)])
+    assert tell_now(live, outcome)["outbox"] == {"planned": 0, "suppressed": 0}
 
 
 def test_the_notices_of_a_month_and_of_a_dag_lie_beside_each_other(live: Month) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
 
-from include.notice_intents import count_unreachable, notices_of_account, owe, owed_events, settle, still_owed
+from include.notice_intents import notices_of_account, owe, owed_events, settle, still_owed
 from include.operations_metadata import METADATA
 from include.operations_notice_tables import OUTBOX
 from include.operations_plan_tables import ACCOUNT_CHANGES, REINSTATEMENTS
@@ -17,6 +17,7 @@ from include.tellings import (
     TOLD,
     TOLD_ELSEWHERE,
     count_contradictions,
+    count_unreached,
     record_digests,
     take_over_early,
     told_elsewhere,
@@ -108,7 +109,7 @@ def test_what_is_owed_comes_with_what_happened(connection: Connection) -> None:
     }
     assert still_owed(connection, "2021-12") == {"closure": 1, "closure_coming": 1, "reinstatement": 1}
     settle(connection, [], {("closure", f"{B}/2021-12-25", 1): "no_address"})
-    assert count_unreachable(connection, "2021-12") == {"closure": 1}
+    assert count_unreached(connection, "2021-12") == {"closure": 1}
     told = [(row["kind"], row["state"], row["reason"]) for row in notices_of_account(connection, B, "2021-12")]
     assert told == [
         ("closure", "unreachable", "no_address"),

@@ -201,6 +201,8 @@ READING = [
     ["outbox", "resend", "abcd", "--reason", "x"],
     ["outbox", "sent", "abcd", "--reason", "x"],
     ["notices", "preview", "--period", "2021-12"],
+    ["notices", "write"],
+    ["notices", "letters", "--period", "2021-12"],
     ["list", "show"],
     ["list", "subscribe", "a@example.com", "--language", "en", "--consent", "x"],
     ["list", "unsubscribe", "a@example.com"],
