@@ -423,8 +423,8 @@ def _require_writable(connection: Connection, message: Mapping[str, Any]) -> Non
     which = OUTBOX.c.message_key == message["message_key"], is_suppressed()
     if connection.execute(select(OUTBOX.c.message_key).where(*which)).first():
         raise UsageError(
-            f"message {message['message_key'][:12]} goes to an address that is not written to (carm list): where that is "
-            "not right any more, first let it get messages again with carm list lift ADDRESS"
+            f"message {message['message_key'][:12]} goes to an address that is not written to: where that is not right "
+            "any more, first let it get messages again with carm list lift ADDRESS"
         )
 
 
