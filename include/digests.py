@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from include.carm.calendar import Calendar
     from include.carm.contacts import Contacts
+    from include.carm.notice_policy import NoticePolicy
 
 Row = Mapping[str, Any]
 
@@ -52,18 +53,18 @@ def gather_digests(
     addressed: pa.Table,
     told: pa.Table,
     period: Period,
-    from_messages: int,
+    policy: NoticePolicy,
     message_key: Callable[[str, str, str, int], str],
 ) -> Digests:
-    """Put a digest in the place of the messages ``addressed`` of each person who gets ``from_messages`` or more.
+    """Put a digest in the place of the messages ``addressed`` of each person who gets many, or several of them.
 
+    How many are many, and how many lines a digest has at most, says the ``policy``.
     ``told`` is what was told before (:func:`include.tellings.told_in`); that stays as it was told. A message of
     ``addressed`` has ``message_key, kind, recipient_key, about, version, address``, and what its notice tells.
     """
     names = ["message_key", "recipient_key", "kind", "about", "version"]
-    placed = engine.run_table(
-        con, "derive_digests", {"addressed": addressed.select(names), "told": told}, {"from_messages": from_messages}
-    )
+    limits = {"from_messages": policy.digest_from_messages, "most_lines": policy.digest_most_lines}
+    placed = engine.run_table(con, "derive_digests", {"addressed": addressed.select(names), "told": told}, limits)
     if not placed.num_rows:
         return Digests(addressed, {})
     version_of = dict(zip(*(column.to_pylist() for column in placed.columns), strict=True))

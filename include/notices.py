@@ -143,7 +143,7 @@ def publish_notices(
             addressed, unreachable = sort_out(recipients, hash_key, lambda row: row["subject_of_notice"])
             addressed = _without_called_off(addressed, called_off, told)
             unreachable = [row for row in unreachable if _identity(row) not in called_off]
-            gathered = digests.gather_digests(con, addressed, told, period, policy.digest_from_messages, message_key)
+            gathered = digests.gather_digests(con, addressed, told, period, policy, message_key)
     pages, notices = NoticePages(contacts), AccountNotices.of_month(ws, period, contacts)
 
     def render(row: Row) -> Message:

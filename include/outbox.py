@@ -164,7 +164,11 @@ def _insert_new(connection: Connection) -> Any:
 
 
 _RESTING = ("sealed", "called_off")
-_UNTRIED = {"attempts": 0, **dict.fromkeys(("next_attempt_at", "claimed_by", "changed_at", "reply", "mime_sha256"))}
+_UNTRIED = {
+    "attempts": 0,
+    "next_attempt_at": "",
+    **dict.fromkeys(("claimed_by", "changed_at", "reply", "mime_sha256", "headers")),
+}
 
 
 def _plan_resting(connection: Connection, batch: Sequence[Mapping[str, Any]], run_id: str) -> int:

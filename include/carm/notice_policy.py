@@ -27,6 +27,7 @@ class NoticePolicy:
 
     recipients: dict[str, tuple[str, ...]]
     digest_from_messages: int
+    digest_most_lines: int
     reminds_of_mfa: bool
     letters: tuple[str, ...]
 
@@ -36,12 +37,13 @@ class NoticePolicy:
         settings = Settings.load(path or CONFIG_FOLDER / "notices.yaml")
         recipients, digest, mfa = (settings.section(name) for name in ("recipients", "digest", "mfa"))
         recipients.allow(*ACCOUNT_KINDS)
-        digest.allow("from_messages")
+        digest.allow("from_messages", "most_lines")
         mfa.allow("remind")
         return cls(
             recipients={kind: _read_roles(recipients, kind) for kind in ACCOUNT_KINDS},
             # One message is no digest of anything.
             digest_from_messages=digest.count("from_messages", least=2),
+            digest_most_lines=digest.count("most_lines", least=10),
             reminds_of_mfa=mfa.flag("remind"),
             letters=settings.choices("letters", *ACCOUNT_KINDS),
         )

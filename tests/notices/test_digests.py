@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
@@ -25,7 +26,7 @@ from tests.notices.samples import figures
 POLICY = NoticePolicy.load()
 DESK = "desk@example.org"
 DESK_KEY = recipient_key(DESK, HASH_KEY)
-MANY = [f"000000018RM{number:04d}" for number in range(1, 10)]
+MANY = [f"000000018RM{number:04d}" for number in range(1, 26)]
 
 
 def clients(month: Month, count: int, **changed: Any) -> list[str]:
@@ -99,6 +100,29 @@ def test_the_number_is_policy(tmp_path: Path) -> None:
     clients(month, 3)
     run(month, policy=replace(POLICY, digest_from_messages=3))
     assert kinds(month) == {"digest": 1}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "lengths"), [(10, [10]), (11, [5, 6]), (20, [10, 10]), (21, [7, 7, 7]), (25, [8, 8, 9])]
+)
+def test_a_digest_has_no_more_lines_than_the_policy_allows(tmp_path: Path, accounts: int, lengths: list[int]) -> None:
+    month = Month(tmp_path)
+    month.facts["effects"] = "live"
+    numbers = clients(month, accounts)
+    limited = replace(POLICY, digest_most_lines=10)
+    run(month, policy=limited)
+    texts = month.texts("digest")
+    named = [re.findall(r"^  (\d{9}RM\d{4})$", text, re.MULTILINE) for text in texts]
+    assert sorted(map(len, named)) == lengths
+    assert sorted(bn15 for some in named for bn15 in some) == sorted(numbers)
+    assert all(some == sorted(some) for some in named)
+    assert len(told_by_outbox(month)) == len(set(told_by_outbox(month))) == accounts
+    run(month, policy=limited)
+    assert sorted(texts) == sorted(month.texts("digest"))
+    # What is new later goes into further ones.
+    run(month, numbers[:10], policy=limited)
+    assert len(month.texts("digest")) == len(lengths) + 1
+    assert len(told_by_outbox(month)) == len(set(told_by_outbox(month))) == accounts + 10
 
 
 def test_a_digest_has_a_key_of_its_own(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ SHIPPED = (CONFIG_FOLDER / "notices.yaml").read_text(encoding="utf-8")
         ("  mfa: [account", "  quarterly: [account]\n  mfa: [account", "recipients.quarterly is unknown"),
         ("from_messages: 5", "from_messages: 1", "a whole number of at least 2"),
         ("from_messages: 5", "from: 5", "digest.from is unknown"),
+        ("most_lines: 500", "most_lines: 9", "a whole number of at least 10"),
         ("remind: true", "remind: quarterly", "mfa.remind is 'quarterly': write true or false"),
         ("letters: [closure,", "letters: [digest,", "letters is"),
     ],
