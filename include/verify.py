@@ -268,8 +268,8 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         ("carm_holds", "hold"),
         ("carm_review_decisions", "review"),
         ("carm_statements", "issued statement"),
-        ("carm_statement_acts", "act about a statement"),
-        ("carm_month_locks", "locking of a month"),
+        ("carm_statement_acts", "statement act"),
+        ("carm_month_locks", "month lock"),
     )
     in_tables = ", ".join(tell_count(records[table], noun) for table, noun in told)
     lines = [
