@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import mailbox
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +28,7 @@ from email.parser import BytesParser, HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select, update
 
 from include.carm.counts import tell_count
 from include.carm.errors import Unavailable, UsageError
@@ -108,10 +108,13 @@ class Unreadable(Exception):
 def import_bounces(ws: Workspace, path: Path, *, on: date, hash_key: bytes, by_address: bool = False) -> dict[str, Any]:
     """Suppress who has a dead address, by the reports in ``path``: an mbox file, a Maildir, or a folder of .eml files.
 
-    The files are only read. The same reports again suppress nobody anew. Raises ``UsageError`` where ``path`` is none
-    of the three, ``Unavailable`` where it cannot be read. Returns the ``COUNTS`` of messages, each in one of them;
-    ``suppressed``, ``suppressed_before`` and ``stopped`` as ``suppress`` does; ``off_the_list``, how many are stopped
-    for the list alone; and ``problems``: ``{"file", "reason"}`` of the first messages that cannot be read.
+    The files are only read. The same reports again suppress nobody anew. A message about an account that came back has
+    failed, so where no other told the same it reaches nobody (:func:`include.tellings.list_unreached`).
+
+    Raises ``UsageError`` where ``path`` is none of the three, ``Unavailable`` where it cannot be read. Returns the
+    ``COUNTS`` of messages, each in one of them; ``suppressed``, ``suppressed_before`` and ``stopped`` as ``suppress``
+    does; ``off_the_list``, how many are stopped for the list alone; and ``problems``: ``{"file", "reason"}`` of the
+    first messages that cannot be read.
     """
     counts: Counter[str] = Counter()
     problems: list[dict[str, str]] = []
@@ -132,7 +135,11 @@ def import_bounces(ws: Workspace, path: Path, *, on: date, hash_key: bytes, by_a
                 counts[_kind_of(report)] += 1
     with write_transaction(ws.operations) as connection:
         require_true_key(connection, hash_key)
-        matched, recipients = _match(connection, dead, hash_key, by_address=by_address)
+        matched, recipients, came_back = _match(connection, dead, hash_key, by_address=by_address)
+        for status, keys in came_back.items():
+            for some in in_slices(sorted(keys), KEYS_A_QUERY):
+                which = OUTBOX.c.message_key.in_(some), _WAS_SENT
+                connection.execute(update(OUTBOX).where(*which).values(state="failed", reply=status))
         facts: dict[str, Any] = {"reason": "bounced", "on": on, "source": "bounce"}
         done = suppress(connection, recipients["all"], **facts)
         of_list = suppress(connection, recipients["list"] - recipients["all"], scope="list", **facts)
@@ -288,8 +295,11 @@ def _kind_of(report: Report) -> str:
 
 def _match(
     connection: Connection, reports: Sequence[Report], hash_key: bytes, *, by_address: bool
-) -> tuple[Counter[str], dict[str, set[str]]]:
-    """How many of the reports about dead addresses are of what we sent, and the recipients who have them, by scope."""
+) -> tuple[Counter[str], dict[str, set[str]], dict[str, set[str]]]:
+    """How many of the reports about dead addresses are of what we sent; who has them, by scope; what came back.
+
+    That is the keys of messages, by the status that the report gives (RFC 3463).
+    """
     keys_of = {
         address: recipient_key(address, hash_key)
         for report in reports
@@ -301,6 +311,7 @@ def _match(
     written_to = _written_to(connection, set(keys_of.values())) if by_address else set()
     counts: Counter[str] = Counter()
     recipients: dict[str, set[str]] = {"all": set(), "list": set()}
+    came_back: dict[str, set[str]] = defaultdict(set)
     for report in reports:
         named = {fate: {keys_of[address] for address in fate.addresses if address in keys_of} for fate in report.fates}
         recipient, kind = sent.get(report.message_key or "", (None, ""))
@@ -311,6 +322,8 @@ def _match(
             own = [fate for fate, keys in named.items() if recipient in keys] or report.fates
             found = {recipient} if all(fate.is_dead for fate in own) else set()
             counts["dead" if found else "address_lives"] += 1
+            if found and report.message_key and scope == "all":
+                came_back[own[0].status].add(report.message_key)
         elif not report.names_a_message:
             found = {key for fate, keys in named.items() if fate.is_dead for key in keys & written_to}
             counts["dead" if found else "unmatched"] += 1
@@ -318,7 +331,7 @@ def _match(
             found = set()
             counts["unmatched"] += 1
         recipients[scope] |= found
-    return counts, recipients
+    return counts, recipients, came_back
 
 
 def _recipients_of(connection: Connection, message_keys: Collection[str]) -> dict[str, tuple[str, str]]:
@@ -339,7 +352,8 @@ def _written_to(connection: Connection, recipient_keys: Collection[str]) -> set[
     return found
 
 
-_WAS_SENT = OUTBOX.c.state.in_(("sent", "unknown"))
+# Of one that came back before the reply is the status of its report, 5.1.1, which no mail server's answer is.
+_WAS_SENT = or_(OUTBOX.c.state.in_(("sent", "unknown")), and_(OUTBOX.c.state == "failed", OUTBOX.c.reply.contains(".")))
 
 
 # --- Where messages lie -----------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def _reasons_of(connection: Connection, told: Any) -> dict[Told, str]:
     )
     reasons: dict[Told, str] = {}
     for kind, about, version, state, why in connection.execute(query):
-        reason = "failed" if state == "failed" else why or "suppressed"
+        reason = why or ("failed" if state == "failed" else "suppressed")
         before = reasons.get((kind, about, version), reason)
         reasons[kind, about, version] = min(before, reason, key=_REASONS.index)
     return reasons

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import insert, select
 
+from include.bounces import import_bounces
 from include.carm.errors import DataError
 from include.carm.period import Period
 from include.database import write_transaction
@@ -28,6 +29,7 @@ from include.tellings import count_contradictions, count_unreached, list_unreach
 from include.unsubscribe import suppress
 from tests.mail.post import PostOffice, open_post
 from tests.notices.months import HASH_KEY, Month, account, decision, delegation
+from tests.unsubscribe.reports import fate, put_into_folder, report, returned
 
 A = "000000018RM0001"
 DAY = date(2021, 12, 25)
@@ -83,6 +85,19 @@ def test_what_was_stopped_before_it_was_sent_reaches_nobody(tmp_path: Path, reas
     month = closed(tmp_path, "one@example.org")
     stop(month, "one@example.org", reason)
     assert unreached(month) == {"closure": reason}
+
+
+def test_what_was_sent_and_came_back_reaches_nobody(tmp_path: Path, post: PostOffice) -> None:
+    month = closed(tmp_path, "one@example.org", "delegate@example.org")
+    assert post.send()["sent"] == 2
+    with month.ws.operations.connect() as connection:
+        keys = {row.address: row.message_key for row in connection.execute(select(OUTBOX))}
+    for address, what in (("one@example.org", {}), ("delegate@example.org", {"closure": "bounced"})):
+        reports = put_into_folder(tmp_path / address, report(fate(address), back=returned(keys[address])))
+        assert import_bounces(month.ws, reports, on=DAY, hash_key=HASH_KEY)["dead"] == 1
+        assert unreached(month) == what
+    with month.ws.operations.connect() as connection:
+        assert count_contradictions(connection) == {}
 
 
 def test_where_one_of_several_is_reached_or_may_be_the_notice_reaches_somebody(

@@ -19,7 +19,7 @@ from include import bounces
 from include.bounces import COUNTS, NoReport, Unreadable, bounce_lines, import_bounces, read_report
 from include.carm.errors import Unavailable, UsageError
 from include.database import connect_engine
-from include.operations_notice_tables import SUPPRESSIONS
+from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 from include.unsubscribe import unsubscribe
 from include.workspace import Workspace
 from tests.unsubscribe.outbox import (
@@ -95,6 +95,8 @@ def test_who_has_a_dead_address_is_not_written_to_any_more(
     (row,) = rows(ws.operations, SUPPRESSIONS)
     said = {"scope": "all", "reason": "bounced", "since": DAY, "source": "bounce"}
     assert row == {"recipient_key": READER, **said}
+    (came_back,) = [row for row in rows(ws.operations, OUTBOX) if row["message_key"] == KEY]
+    assert (came_back["state"], came_back["reply"]) == ("failed", "5.1.1")
     after = everything(ws.operations)
     again = import_bounces(ws, path, on=date(2022, 2, 1), hash_key=HASH_KEY)
     assert (again["suppressed"], again["suppressed_before"], again["stopped"]) == (0, 1, 0)
