@@ -241,7 +241,9 @@ def summarise(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
     before = json.loads(before_file.read_text(encoding="utf-8")) if before_file.exists() else {"files": {}}
     files = _sealed_hashes(record, period)
     if month["area"] == "shadow":
-        files |= _sealed_hashes(lake, period)
+        # What was told is no question of what a run comes to: a message that was called off is told beside the record.
+        beside = _sealed_hashes(lake, period)
+        files |= {name: beside[name] for name in beside.keys() - set(statement_registry.GROWING_DATASETS)}
     changed = sorted(name for name in files if before["files"].get(name) != files[name])
     applied = _applied_changes(ws, period)
     acts_before = (before.get("changes"), before.get("issued"))
