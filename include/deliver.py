@@ -431,7 +431,7 @@ def _require_writable(connection: Connection, message: Mapping[str, Any]) -> Non
 def _require_state(message: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     if message["state"] not in allowed:
         raise UsageError(
-            f"message {message['message_key'][:12]} is {message['state']}: only one that is {' or '.join(allowed)} can "
+            f"message {message['message_key'][:12]} is {message['state']}: only one that is {', '.join(allowed[:-1])} or {allowed[-1]} can "
             "be decided about"
         )
 

@@ -158,7 +158,7 @@ def test_what_was_sent_is_not_sent_again(post: PostOffice) -> None:
     post.send()
     told = outbox("resend", key, *BECAUSE)
     assert (told.exit_code, post.row(key)["state"], decided(post)) == (2, "sent", [])
-    assert "only one that is failed or unknown can be decided about" in told.stderr
+    assert "only one that is failed, unknown or suppressed can be decided about" in told.stderr
 
 
 def test_an_unknown_one_is_taken_for_sent(post: PostOffice) -> None:
