@@ -432,7 +432,8 @@ def _require_state(message: Mapping[str, Any], allowed: tuple[str, ...]) -> None
     if message["state"] not in allowed:
         others = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
         raise UsageError(
-            f"message {message['message_key'][:12]} is {message['state']}: only one that is {others} can be decided about"
+            f"message {message['message_key'][:12]} is {message['state']}: only one that is {others} can be "
+            "decided about"
         )
 
 
