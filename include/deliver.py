@@ -47,6 +47,7 @@ _ORDER = ("next_attempt_at", "period", "version", "message_key")
 """What was never tried goes first, and nothing that is tried again keeps it waiting."""
 _IS_BEGUN = OUTBOX.c.state.in_(("sending", "unknown"))
 """One who was taken for gone may come back with the answer."""
+_MAY_BEGIN = (OUTBOX.c.state == "sending") & ~is_suppressed()
 _TELL_EVERY = 1_000
 _LONGEST_WAIT = timedelta(hours=24)
 
@@ -296,8 +297,7 @@ class _Run:
         """Note that the server is about to be given the message; False where that may not be any more."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
         values["headers"] = headers
-        may_be = (OUTBOX.c.state == "sending") & ~is_suppressed()
-        return self._write(message, values, may_be, is_awaited=not _shares_our_fate(self.ws.operations))
+        return self._write(message, values, _MAY_BEGIN, is_awaited=not _shares_our_fate(self.ws.operations))
 
     def _leave(self, message: Mapping[str, Any]) -> None:
         """Its recipient left after it was claimed; or this sender was taken for gone, and another has it."""
