@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import in_slices
@@ -221,10 +221,7 @@ def is_unsent() -> Any:
 
 # Calling off
 
-NOT_BEGUN = or_(
-    OUTBOX.c.state.in_(("planned", "failed", "suppressed")),
-    and_(OUTBOX.c.state == "sending", OUTBOX.c.mime_sha256.is_(None)),
-)
+NOT_BEGUN = or_(is_unsent(), OUTBOX.c.state == "suppressed")
 """Of these no server took anything. A sender that claimed one gives way, for it asks before it begins."""
 
 
