@@ -56,7 +56,7 @@ class Portal(TestClient):
         """Go on as somebody else, who may start these Dags alone; None is nobody who is logged in."""
         self.who, self.may_start = who, frozenset(may_start)
 
-    def token(self, page: str = "/outbox") -> str:
+    def token(self, page: str) -> str:
         """The token that stands in the forms of a page."""
         found = re.search(r'name="token" value="([^"]+)"', self.get(page).text)
         assert found, f"{page} has no form"
