@@ -87,6 +87,7 @@ DEMO_WORLD = Table(
     Column("accounts", BigInteger),
     Column("months", BigInteger),
     Column("last_period", Text),
+    Column("broken_dates", BigInteger),
 )
 """One row where the source is the demo world, with what it was made from."""
 
@@ -153,7 +154,7 @@ def is_empty(engine: Engine) -> bool:
 
 
 def demo_world(engine: Engine) -> dict[str, Any] | None:
-    """What the demo world in this source was made from (seed, accounts, months, last_period); None for other data."""
+    """What the demo world in this source was made from, by the names of its options; None for other data."""
     with read_snapshot(engine) as connection:
         return read_demo_world(connection)
 
@@ -162,5 +163,7 @@ def read_demo_world(connection: Connection) -> dict[str, Any] | None:
     """The same as :func:`demo_world`, inside a transaction of the caller's."""
     if not inspect(connection).has_table(DEMO_WORLD.name):
         return None
-    row = connection.execute(select(DEMO_WORLD)).mappings().first()
-    return None if row is None else dict(row)
+    # A world of an earlier release has no broken dates, and no column for them.
+    there = table_columns(connection, DEMO_WORLD.name)
+    row = connection.execute(select(*(column for column in DEMO_WORLD.c if column.name in there))).mappings().first()
+    return None if row is None else {"broken_dates": 0, **row}

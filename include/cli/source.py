@@ -55,8 +55,19 @@ def load(ws: Workspace, as_json: bool, folder: Path, append: bool) -> None:
 @click.option("--months", type=int, default=55, show_default=True, help="How many statement months.")
 @click.option("--seed", type=int, default=2021, show_default=True, help="The same seed gives the same rows.")
 @click.option("--last-period", default="2021-12", show_default=True, metavar="YYYY-MM", help="The last month.")
+@click.option(
+    "--broken-dates",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Of so many accounts of a hundred no date is later than early 2016, as from a broken feed: a plan to rehearse "
+    "on, which is held.",
+)
 @in_new_workspace
-def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, last_period: str) -> None:
+def demo(
+    ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, last_period: str, broken_dates: int
+) -> None:
     """Fill an empty source with an invented world. The same world again changes nothing."""
     from include.database import connect_engine
     from include.demo import fill_demo
@@ -69,18 +80,21 @@ def demo(ws: Workspace, as_json: bool, accounts: int, months: int, seed: int, la
             months=months,
             seed=seed,
             last_period=last_period,
+            broken_dates=broken_dates,
             calendar=ws.calendar,
             progress=progress,
         )
     finally:
         progress.close()
     made_from = f"seed {seed}: {tell_count(accounts, 'account')}, {tell_count(months, 'month')} to {last_period}"
+    made_from += f", broken dates in {broken_dates} %" if broken_dates else ""
     facts = {
         "changed": report.changed,
         "seed": seed,
         "accounts": accounts,
         "months": months,
         "last_period": last_period,
+        "broken_dates": broken_dates,
         "rows": report.rows,
     }
     if report.changed:

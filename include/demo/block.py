@@ -47,12 +47,16 @@ class DayTexts(dict[int, str | None]):
 
 @dataclass(frozen=True)
 class World:
-    """What a demo world is made from, and its days. ``months`` statement months end with ``last_period``."""
+    """What a demo world is made from, and its days. ``months`` statement months end with ``last_period``.
+
+    Of ``broken_dates`` accounts of a hundred the dates are broken (:mod:`include.demo.breakage`).
+    """
 
     accounts: int = 5_000
     months: int = 55
     seed: int = 2021
     last_period: Period = LAST_PERIOD
+    broken_dates: int = 0
     calendar: Calendar = field(default_factory=Calendar.load, compare=False, repr=False)
 
     @cached_property

@@ -14,6 +14,7 @@ from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import describe_database, write_transaction
 from include.demo.block import BLOCK_ACCOUNTS, MOST_ACCOUNTS, World, broker_bn9s, make_block
+from include.demo.breakage import break_dates
 from include.demo.exports import export_declarations
 from include.demo.ledger import transactions
 from include.demo.people import accounts, subscribers, webinars
@@ -52,12 +53,12 @@ def generate(world: World) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     for first in range(0, world.accounts, BLOCK_ACCOUNTS):
         block = make_block(world, first)
         account_rows, delegations = accounts(world, block, brokers)
-        yield "accounts", account_rows
+        yield "accounts", break_dates(world, "accounts", account_rows)
         yield "delegations", delegations
         for rows in transactions(world, block, brokers):
-            yield "transactions", rows
+            yield "transactions", break_dates(world, "transactions", rows)
         for rows in export_declarations(world, block):
-            yield "export_declarations", rows
+            yield "export_declarations", break_dates(world, "export_declarations", rows)
     for rows in subscribers(world):
         yield "subscribers", rows
     yield "webinars", webinars(world)
@@ -70,6 +71,7 @@ def fill_demo(
     months: int = World.months,
     seed: int = World.seed,
     last_period: str = str(World.last_period),
+    broken_dates: int = World.broken_dates,
     calendar: Calendar | None = None,
     progress: Progress = lambda *_: None,
 ) -> DemoReport:
@@ -77,8 +79,14 @@ def fill_demo(
 
     Raises ``UsageError`` for sizes that cannot be made and ``Refused`` where the source holds other rows.
     """
-    world = make_world(accounts, months, seed, last_period, calendar)
-    made_from = {"seed": seed, "accounts": accounts, "months": months, "last_period": last_period}
+    world = make_world(accounts, months, seed, last_period, calendar, broken_dates=broken_dates)
+    made_from = {
+        "seed": seed,
+        "accounts": accounts,
+        "months": months,
+        "last_period": last_period,
+        "broken_dates": broken_dates,
+    }
     with write_transaction(engine, bulk=True) as connection:
         if read_demo_world(connection) == made_from:
             return DemoReport(seed, accounts, months, last_period, changed=False, rows={})
@@ -95,7 +103,15 @@ def fill_demo(
     return DemoReport(seed, accounts, months, last_period, changed=True, rows=rows)
 
 
-def make_world(accounts: int, months: int, seed: int, last_period: str, calendar: Calendar | None = None) -> World:
+def make_world(
+    accounts: int,
+    months: int,
+    seed: int,
+    last_period: str,
+    calendar: Calendar | None = None,
+    *,
+    broken_dates: int = World.broken_dates,
+) -> World:
     """The world that these numbers describe; raises ``UsageError`` naming the one that is out of bounds."""
     for name, value, least, most in (
         ("accounts", accounts, 1, MOST_ACCOUNTS),
@@ -104,7 +120,9 @@ def make_world(accounts: int, months: int, seed: int, last_period: str, calendar
     ):
         if not least <= value <= most:
             raise UsageError(f"a demo world has from {least} to {most} {name}, not {value}")
-    world = World(accounts, months, seed, Period.parse(last_period), calendar or Calendar.load())
+    if not 0 <= broken_dates <= 100:
+        raise UsageError(f"broken dates are of 0 to 100 accounts of a hundred, not of {broken_dates}")
+    world = World(accounts, months, seed, Period.parse(last_period), broken_dates, calendar or Calendar.load())
     # Asked here so that a month outside the calendar is named before anything is written.
     world.calendar.window(world.periods[0])
     return world
@@ -126,4 +144,5 @@ def _refuse_other_rows(connection: Connection, engine: Engine) -> None:
 
 
 def _spell(made_from: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in made_from.items())
+    told = {name: value for name, value in made_from.items() if name != "broken_dates" or value}
+    return ", ".join(f"{name} {value}" for name, value in told.items())

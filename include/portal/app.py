@@ -103,5 +103,3 @@ async def tell_fault(request: Request, error: Exception) -> Response:
 def _say(request: Request, status: int, text: str, headers: Any = None) -> Response:
     title = _TITLES.get(status, "Something went wrong")
     return render(request, "refusal.html", staff=None, status=status, headers=headers, title=title, text=text)
-
-

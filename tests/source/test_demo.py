@@ -22,7 +22,7 @@ from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.database import connect_engine, read_snapshot, write_transaction
 from include.datasets import COMPONENTS
-from include.demo import World, exports, fill_demo, generate, rows
+from include.demo import World, breakage, exports, fill_demo, generate, rows
 from include.demo import block as blocks
 from include.demo.block import make_block
 from include.demo.cases import CASES, CYCLE
@@ -538,7 +538,13 @@ def test_the_world_arrives_in_the_database(engine: Engine) -> None:
             assert report.rows[name] == len(found)
         indexes = [inspect(connection).get_indexes(name) for name in TABLES]
     assert [len(found) for found in indexes] == [1, 0, 0, 0, 2, 2]
-    assert demo_world(engine) == {"seed": 3, "accounts": 120, "months": 5, "last_period": "2021-12"}
+    assert demo_world(engine) == {
+        "seed": 3,
+        "accounts": 120,
+        "months": 5,
+        "last_period": "2021-12",
+        "broken_dates": 0,
+    }
     assert told == sorted(told)
     assert told[-1] == 1.0
 
@@ -552,13 +558,43 @@ def test_the_same_world_again_changes_nothing(engine: Engine) -> None:
     assert count == first.rows["accounts"]
 
 
-@pytest.mark.parametrize("change", [{"accounts": 4}, {"months": 4}, {"seed": 1}, {"last_period": "2021-11"}])
+@pytest.mark.parametrize(
+    "change", [{"accounts": 4}, {"months": 4}, {"seed": 1}, {"last_period": "2021-11"}, {"broken_dates": 9}]
+)
 def test_another_world_is_refused(engine: Engine, change: dict[str, Any]) -> None:
     fill_demo(engine, accounts=3, months=3)
     with pytest.raises(
         Refused, match=r"holds another demo world \(seed 2021, accounts 3, months 3, last_period 2021-12\)"
     ):
         fill_demo(engine, **{"accounts": 3, "months": 3} | change)
+
+
+def test_a_world_of_an_earlier_release_is_still_the_same_world(engine: Engine) -> None:
+    fill_demo(engine, accounts=3, months=3)
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE carm_demo_world DROP COLUMN broken_dates")
+    assert not fill_demo(engine, accounts=3, months=3).changed
+
+
+@pytest.mark.parametrize("percent", [0, 60, 100])
+def test_broken_dates_are_those_that_dormancy_is_told_from_and_no_other(percent: int) -> None:
+    def by_table(world: World) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {name: [] for name in TABLES}
+        for name, part in generate(world):
+            found[name].extend(dict(zip(TABLES[name].columns.keys(), row, strict=True)) for row in part)
+        return found
+
+    sound, broken = (by_table(World(accounts=200, months=12, broken_dates=share)) for share in (0, percent))
+    moved = set()
+    for table, date_column in breakage.DATES.items():
+        for before, after in zip(sound[table], broken[table], strict=True):
+            if before != after:
+                assert after == {**before, date_column: breakage.BROKEN_ON}
+                assert before[date_column] > breakage.BROKEN_ON
+                moved.add(after["bn15"][:9])
+    firms = {row["bn15"][:9] for row in sound["accounts"]}
+    assert abs(len(moved & firms) - len(firms) * percent / 100) <= 0.1 * len(firms)
+    assert all(sound[name] == broken[name] for name in set(TABLES) - set(breakage.DATES))
 
 
 def test_a_source_with_other_rows_is_refused(engine: Engine, tmp_path: Path) -> None:
@@ -586,6 +622,8 @@ def test_ones_own_table_with_a_row_is_other_rows_too(engine: Engine) -> None:
         ({"seed": -1}, "seed, not -1"),
         ({"last_period": "2021-13"}, "period '2021-13' is not a month"),
         ({"last_period": "1980-02"}, "before the calendar's first month"),
+        ({"broken_dates": -1}, "0 to 100 accounts of a hundred, not of -1"),
+        ({"broken_dates": 101}, "0 to 100 accounts of a hundred, not of 101"),
     ],
 )
 def test_a_world_that_cannot_be_made_is_wrong_usage(tmp_path: Path, change: dict[str, Any], message: str) -> None:
