@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,13 +41,15 @@ ROUTERS = (months.router,)
 """What the portal consists of, a module a room."""
 
 
-def create_app(open_workspace: Callable[[], Workspace], secret: str) -> FastAPI:
+def create_app(open_workspace: Callable[[], Workspace], secret: str, now: Callable[[], datetime]) -> FastAPI:
     """The portal over the workspace that ``open_workspace`` gives; ``secret`` signs the tokens of forms.
 
-    It lets nobody in before ``app.dependency_overrides[current_staff]`` says who asks.
+    ``now`` tells the moment, in UTC, from which pages count how long ago something was. The app lets nobody in before
+    ``app.dependency_overrides[current_staff]`` says who asks.
     """
-    app = FastAPI(title="CARM portal", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.open_workspace, app.state.secret = open_workspace, secret
+    # An address with a slash too many is none: the redirect would be sent before anybody asks who it is.
+    app = FastAPI(title="CARM portal", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.open_workspace, app.state.secret, app.state.now = open_workspace, secret, now
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/", show_months, include_in_schema=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from include.workspace import Workspace
 from tests.prepared import Prepared, january
 
 SECRET = "a secret for the tests of the portal alone"
+NOW = datetime(2022, 2, 1, 12, 0, tzinfo=UTC)
+"""The moment at which all pages are asked for."""
 
 
 @dataclass
@@ -40,7 +43,7 @@ class Portal(TestClient):
         self.ws = ws
         self.who: str | None = "approver"
         self.may_start: frozenset[str] | None = None
-        app = create_app(lambda: ws, SECRET)
+        app = create_app(lambda: ws, SECRET, lambda: NOW)
         app.dependency_overrides[current_staff] = self._staff
         super().__init__(app, follow_redirects=False, raise_server_exceptions=False)
 

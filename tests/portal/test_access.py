@@ -5,6 +5,7 @@ from fastapi.routing import APIRoute
 
 from include.portal.app import create_app
 from include.portal.staff import current_staff
+from tests.portal.conftest import NOW, SECRET
 
 
 def routes(app):
@@ -22,7 +23,7 @@ def test_every_route_asks_who_it_is(portal):
 def test_an_app_that_was_not_told_who_asks_lets_nobody_in(world):
     from fastapi.testclient import TestClient
 
-    client = TestClient(create_app(lambda: world, "secret"))
+    client = TestClient(create_app(lambda: world, SECRET, lambda: NOW))
     assert client.get("/months").status_code == 401
 
 
