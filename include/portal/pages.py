@@ -38,6 +38,10 @@ NAVIGATION = (
 MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
 """How a statement month stands in an address."""
 
+BN15_PATTERN = r"^[0-9]{9}RM[0-9]{4}$"
+HASH_PATTERN = r"^[0-9a-f]{64}$"
+"""How an account stands in an address, and a plan."""
+
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
