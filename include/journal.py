@@ -129,6 +129,17 @@ def applied_changes(ws: Workspace, period: Period) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(fields))
 
 
+def count_applied_changes(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many changes came true, by statement month and action, as :func:`applied_changes` has them of one month."""
+    change = ACCOUNT_CHANGES.c
+    counts: dict[tuple[str, str], int] = {}
+    for outcome, month in (("applied", change.period), ("confirmed", change.settled_in)):
+        query = select(month, change.action, func.count()).where(change.outcome == outcome)
+        for period, action, accounts in connection.execute(query.group_by(month, change.action)):
+            counts[period, action] = counts.get((period, action), 0) + accounts
+    return counts
+
+
 def count_outcomes(connection: Connection, plan_hash: str) -> dict[str, int]:
     """The plan's rows by outcome."""
     query = select(ACCOUNT_CHANGES.c.outcome, func.count()).where(ACCOUNT_CHANGES.c.plan_hash == plan_hash)

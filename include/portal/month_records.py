@@ -64,7 +64,7 @@ def read_records(ws: Workspace, periods: Sequence[str]) -> dict[str, MonthRecord
     if not periods:
         return {}
     with ws.operations.connect() as connection:
-        rows = _sealed_rows(connection, periods)
+        rows = read_rows(connection, periods)
         plans = leading_plans(connection)
         issued, closed = _issued(connection), _closed(connection)
         unsent, owed = _unsent(connection, periods), _owed(connection, periods)
@@ -86,7 +86,8 @@ def read_records(ws: Workspace, periods: Sequence[str]) -> dict[str, MonthRecord
     }
 
 
-def _sealed_rows(connection: Connection, periods: Sequence[str]) -> Mapping[str, dict[str, int]]:
+def read_rows(connection: Connection, periods: Sequence[str]) -> Mapping[str, dict[str, int]]:
+    """The rows of each sealed dataset of these months, by month; of a month without any there are none."""
     from sqlalchemy import select
 
     from include.operations_schema import COVERAGE
