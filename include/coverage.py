@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -40,24 +40,38 @@ def coverage_grid(ws: Workspace, period: Period) -> list[dict[str, Any]]:
     the figures: ``rows, quarantined, minimum_rows, first_period, observed_in``, and ``files``, the hash of each
     published file that brought rows of the month, by the month in which they became known.
     """
-    window = [str(month) for month in ws.calendar.window(period)]
+    return coverage_grids(ws, [period])[period]
+
+
+def coverage_grids(ws: Workspace, periods: Sequence[Period]) -> dict[Period, list[dict[str, Any]]]:
+    """:func:`coverage_grid` of several months, read at once."""
     names = [feed.name for feed in LEDGER_FEEDS]
-    query = select(FEED_COVERAGE).where(FEED_COVERAGE.c.known_in <= str(period), FEED_COVERAGE.c.period.in_(window))
+    query = select(FEED_COVERAGE).where(FEED_COVERAGE.c.known_in <= str(max(periods)), FEED_COVERAGE.c.feed.in_(names))
     sealed = select(COVERAGE.c.dataset, COVERAGE.c.period, COVERAGE.c.sha256).where(
         COVERAGE.c.area == "lake", COVERAGE.c.dataset.in_(names)
     )
-    known: dict[str, dict[str, list[Any]]] = {name: {} for name in names}
+    found: dict[tuple[str, str], list[Any]] = {}
     with ws.operations.connect() as connection:
         for row in connection.execute(query.order_by(FEED_COVERAGE.c.known_in)):
-            known[row.feed].setdefault(row.period, []).append(row)
+            found.setdefault((row.feed, row.period), []).append(row)
         hashes = {(row.dataset, row.period): row.sha256 for row in connection.execute(sealed)}
+    return {period: _judge_window(ws, period, found, hashes) for period in periods}
+
+
+def _judge_window(
+    ws: Workspace, period: Period, found: Mapping[tuple[str, str], list[Any]], hashes: dict[tuple[str, str], str]
+) -> list[dict[str, Any]]:
+    window = [str(month) for month in ws.calendar.window(period)]
     grid = []
-    for name in names:
+    for feed in LEDGER_FEEDS:
+        known = {
+            month: [row for row in found.get((feed.name, month), ()) if row.known_in <= str(period)] for month in window
+        }
         # A feed that brought rows exists, whatever the policy says of it.
-        was_received = any(row.state == "received" for rows in known[name].values() for row in rows)
-        for month in window:
-            found = _FeedMonth(ws, ws.policy.feeds[name], month, known[name].get(month, []))
-            grid.append({"feed": name, "period": month, **found.judged(hashes, was_received=was_received)})
+        was_received = any(row.state == "received" for rows in known.values() for row in rows)
+        for month, rows in known.items():
+            judged = _FeedMonth(ws, ws.policy.feeds[feed.name], month, rows).judged(hashes, was_received=was_received)
+            grid.append({"feed": feed.name, "period": month, **judged})
     return grid
 
 

@@ -19,6 +19,8 @@ from include.owed_months import owed_by_month, owed_lines
 from include.parking import parked_in, parked_lines, retry
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from include.lake import Lake
     from include.workspace import Workspace
 
@@ -71,12 +73,8 @@ def status(ws: Workspace, period: Period | None = None) -> dict[str, Any]:
 
 def _months(ws: Workspace, lake: Lake) -> list[dict[str, Any]]:
     seals = {(seal.dataset, seal.period): seal.rows for seal in lake.seals()}
-    plans: dict[str, Any] = {}
     with ws.operations.connect() as connection:
-        for row in connection.execute(select(PLANS).order_by(PLANS.c.plan_hash)):
-            known = plans.get(row.period)
-            if known is None or _weight(row) < _weight(known):
-                plans[row.period] = row
+        plans = leading_plans(connection)
         issued = set(connection.execute(select(ISSUED_MONTHS.c.period)).scalars())
     months = []
     for period in lake.periods("account_facts"):
@@ -95,6 +93,16 @@ def _months(ws: Workspace, lake: Lake) -> list[dict[str, Any]]:
             }
         )
     return months
+
+
+def leading_plans(connection: Connection) -> dict[str, Any]:
+    """The row of the plan that says most about a month, by month."""
+    plans: dict[str, Any] = {}
+    for row in connection.execute(select(PLANS).order_by(PLANS.c.plan_hash)):
+        known = plans.get(row.period)
+        if known is None or _weight(row) < _weight(known):
+            plans[row.period] = row
+    return plans
 
 
 def _weight(plan: Any) -> int:
@@ -156,7 +164,7 @@ def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
             name = ""
     used = [word for word in MARKS if any(row["word"] == word for row in grid)]
     yield "   ".join(f"{MARKS[word][0]} {MARKS[word][1]}" for word in used)
-    gaps = list(_gaps(grid))
+    gaps = list(gap_sentences(grid))
     for line in gaps[:GAPS_SHOWN]:
         yield f"Gap: {line}"
     if len(gaps) > GAPS_SHOWN:
@@ -166,7 +174,7 @@ def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
         yield "No gap: what was not seen in the window did not happen, as far as the source knows"
 
 
-def _gaps(grid: Sequence[dict[str, Any]]) -> Iterator[str]:
+def gap_sentences(grid: Sequence[dict[str, Any]]) -> Iterator[str]:
     """One sentence for each stretch of months that lack the same thing of the same feed."""
     stretch: list[dict[str, Any]] = []
     for row in [*grid, None]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, HTTPException, Request
+from fastapi import Depends, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse
 from itsdangerous import URLSafeSerializer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.carm.period import Period
 from include.portal.figures import FILTERS
 from include.portal.staff import Reader, Staff
 from include.workspace import Workspace
 
-TEMPLATE_FOLDER = Path(__file__).parents[1] / "templates" / "portal"
+TEMPLATE_FOLDER = FilePath(__file__).parents[1] / "templates" / "portal"
 
 NAVIGATION = (
     ("months", "Months"),
@@ -33,6 +34,13 @@ NAVIGATION = (
     ("data-docs/", "Data Docs"),
 )
 """Each page's address below the portal's root, and its name."""
+
+MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+"""How a statement month stands in an address."""
+
+BN15_PATTERN = r"^[0-9]{9}RM[0-9]{4}$"
+HASH_PATTERN = r"^[0-9a-f]{64}$"
+"""How an account stands in an address, and a plan."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -130,3 +138,11 @@ def open_workspace(request: Request) -> Workspace:
 
 
 InWorkspace = Annotated[Workspace, Depends(open_workspace)]
+
+
+def read_month(month: Annotated[str, Path(alias="period", pattern=MONTH_PATTERN)]) -> Period:
+    """The month that the address names."""
+    return Period.parse(month)
+
+
+OfMonth = Annotated[Period, Depends(read_month)]
