@@ -71,6 +71,8 @@ class AccountInLake:
     ) -> list[dict[str, Any]]:
         from include import engine
 
+        if not months:
+            return []
         engine.register(con, dataset, self.files(dataset, months))
         found = con.table(dataset).filter(f"account_key = {self.key}").order(order).limit(most).select(*columns)
         return found.to_arrow_table().to_pylist()
@@ -84,7 +86,7 @@ class AccountInLake:
         if not rows:
             return None
         heads = self._rows(con, "statement_heads", self._newest("statement_heads"), _HEAD, "account_key", 1)
-        return {"period": months[0] if months else None, **rows[0], "head": heads[0] if heads else None}
+        return {"period": months[0], **rows[0], "head": heads[0] if heads else None}
 
     def read_open_items(self, con: DuckDBPyConnection) -> list[dict[str, Any]]:
         """The open items at the end of the newest month, one more than are shown."""
