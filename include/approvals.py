@@ -97,13 +97,20 @@ def require_decidable(ws: Workspace, plan_hash: str) -> dict[str, Any]:
     """
     with ws.operations.connect() as connection:
         plan = _find_plan(connection, plan_hash)
-        reason = _why_not_waiting(ws, connection, plan) or _why_maker_unknown(makers_of(connection, plan_hash))
-        if not is_issued(connection, Period.parse(plan.period)):
-            reason = f"{plan.period} is not issued yet; let carm_month finish it first"
+        reason = _why_not_asked(ws, connection, plan) or _why_maker_unknown(makers_of(connection, plan_hash))
     reason = reason or _why_not_the_same(ws, plan)
     if reason:
         raise Refused(f"plan {plan_hash[:12]} of {plan.period} cannot be approved: {reason}")
     return {"plan_hash": plan_hash, "period": plan.period, "changes": plan.changes}
+
+
+def why_not_asked(ws: Workspace, plan_hash: str) -> str | None:
+    """Why nobody can be asked about a plan, as far as its row tells; None where nothing is in the way.
+
+    Raises ``Refused`` where there is no such live plan.
+    """
+    with ws.operations.connect() as connection:
+        return _why_not_asked(ws, connection, _find_plan(connection, plan_hash))
 
 
 def record_answer(
@@ -222,6 +229,12 @@ def _find_plan(connection: Connection, plan_hash: str) -> Row[Any]:
     if plan is None:
         raise Refused(f"there is no live plan {plan_hash[:12]}: `carm status` shows the plans, with their hashes")
     return plan
+
+
+def _why_not_asked(ws: Workspace, connection: Connection, plan: Row[Any]) -> str | None:
+    if not is_issued(connection, Period.parse(plan.period)):
+        return f"{plan.period} is not issued yet; let carm_month finish it first"
+    return _why_not_waiting(ws, connection, plan)
 
 
 def _why_not_waiting(ws: Workspace, connection: Connection, plan: Row[Any]) -> str | None:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Integer, bindparam, func, or_, select, update
 
 from include.audit import append_link
 from include.carm.counts import tell_count
@@ -45,11 +45,34 @@ _CLAIMED_AT_ONCE = 20
 """Each claim waits for the disk once."""
 _ORDER = ("next_attempt_at", "period", "version", "message_key")
 """What was never tried goes first, and nothing that is tried again keeps it waiting."""
-_IS_BEGUN = OUTBOX.c.state.in_(("sending", "unknown"))
-"""One who was taken for gone may come back with the answer."""
-_MAY_BEGIN = (OUTBOX.c.state == "sending") & ~is_suppressed()
 _TELL_EVERY = 1_000
 _LONGEST_WAIT = timedelta(hours=24)
+
+# What a sender writes, built once: to build a statement for each message takes longer than to execute it.
+
+
+def _claim_due() -> Any:
+    """Claims the ``most`` messages that are due ``now`` and come first."""
+    which = (OUTBOX.c.state == "planned", OUTBOX.c.next_attempt_at <= bindparam("now"))
+    next_ones = select(OUTBOX.c.message_key).where(*which, ~is_suppressed(), ~is_out_of_turn())
+    in_order = next_ones.order_by(*(OUTBOX.c[name] for name in _ORDER)).limit(bindparam("most", type_=Integer))
+    # PostgreSQL: two senders pass each other by. SQLite has one writer.
+    # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.
+    chosen = in_order.with_for_update(skip_locked=True).cte("chosen")
+    return (
+        update(OUTBOX)
+        .where(OUTBOX.c.message_key.in_(select(chosen.c.message_key)), OUTBOX.c.state == "planned")
+        .values(state="sending", claimed_by=bindparam("mark"), mime_sha256=None)
+        .returning(OUTBOX)
+    )
+
+
+_CLAIM = _claim_due()
+_OURS = update(OUTBOX).where(OUTBOX.c.message_key == bindparam("key"), OUTBOX.c.claimed_by == bindparam("mark"))
+_BEGIN = _OURS.where(OUTBOX.c.state == "sending", ~is_suppressed())
+_LEAVE = _OURS.where(OUTBOX.c.state == "sending")
+# One who was taken for gone may come back with the answer.
+_RECORD = _OURS.where(or_(OUTBOX.c.state == "sending", OUTBOX.c.state == "unknown"))
 
 
 class Clock(Protocol):
@@ -160,6 +183,7 @@ class _Book:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._level = ""
 
     def __enter__(self) -> Self:
         self._connection = self._engine.connect()
@@ -175,18 +199,18 @@ class _Book:
         """A transaction that is on the disk when it ends, or, not ``is_awaited``, soon, whatever becomes of us."""
         with plain_errors(self._engine):
             if self._engine.dialect.name == "sqlite":
-                level = "FULL" if is_awaited else "NORMAL"
-                self._driver.execute(f"PRAGMA synchronous = {level}")
+                self._set_level("FULL" if is_awaited else "NORMAL")
             with self._connection.begin():
                 if self._engine.dialect.name == "postgresql" and not is_awaited:
                     self._connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield self._connection
 
-    @property
-    def _driver(self) -> sqlite3.Connection:
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        return driver
+    def _set_level(self, level: str) -> None:
+        if level != self._level:
+            driver = self._connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute(f"PRAGMA synchronous = {level}")
+            self._level = level
 
 
 @dataclass
@@ -230,20 +254,9 @@ class _Run:
 
     def _claim(self, most: int) -> list[dict[str, Any]]:
         """Make the next due messages ours alone; this is on the disk before the server is given any of them."""
-        due = OUTBOX.c.next_attempt_at <= _written(self.clock.instant())
-        which = (OUTBOX.c.state == "planned", due, ~is_suppressed(), ~is_out_of_turn())
-        next_ones = select(OUTBOX.c.message_key).where(*which).order_by(*(OUTBOX.c[name] for name in _ORDER))
-        # PostgreSQL: two senders pass each other by. SQLite has one writer.
-        # Set apart, for PostgreSQL may ask a query within a condition more than once, and each time get others.
-        chosen = next_ones.limit(most).with_for_update(skip_locked=True).cte("chosen")
-        claim = (
-            update(OUTBOX)
-            .where(OUTBOX.c.message_key.in_(select(chosen.c.message_key)), OUTBOX.c.state == "planned")
-            .values(state="sending", claimed_by=self.who.mark, mime_sha256=None)
-            .returning(OUTBOX)
-        )
+        asked = {"now": _written(self.clock.instant()), "most": most, "mark": self.who.mark}
         with self.book.transaction(is_awaited=True) as connection:
-            claimed = [dict(row) for row in connection.execute(claim).mappings()]
+            claimed = [dict(row) for row in connection.execute(_CLAIM, asked).mappings()]
         return sorted(claimed, key=itemgetter(*_ORDER))
 
     def _send(self, message: Mapping[str, Any]) -> bool:
@@ -297,11 +310,11 @@ class _Run:
         """Note that the server is about to be given the message; False where that may not be any more."""
         values = {"mime_sha256": hashlib.sha256(mail).hexdigest(), "changed_at": _written(self.clock.instant())}
         values["headers"] = headers
-        return self._write(message, values, _MAY_BEGIN, is_awaited=not _shares_our_fate(self.ws.operations))
+        return self._write(_BEGIN, message, values, is_awaited=not _shares_our_fate(self.ws.operations))
 
     def _leave(self, message: Mapping[str, Any]) -> None:
         """Its recipient left after it was claimed; or this sender was taken for gone, and another has it."""
-        if self._write(message, {"state": "suppressed"}, OUTBOX.c.state == "sending"):
+        if self._write(_LEAVE, message, {"state": "suppressed"}):
             self.counts["suppressed"] += 1
         else:
             log.warning("message %s was taken over by another sender: left to it", message["message_key"][:12])
@@ -341,21 +354,17 @@ class _Run:
         self, message: Mapping[str, Any], state: str, code: int | None, *, counted: str = "", **more: Any
     ) -> None:
         reply = None if code is None else str(code)
-        self._write(message, {"state": state, "reply": reply, "changed_at": _written(self.clock.instant()), **more})
+        values = {"state": state, "reply": reply, "changed_at": _written(self.clock.instant()), **more}
+        self._write(_RECORD, message, values)
         self.counts[counted or state] += 1
 
     def _write(
-        self,
-        message: Mapping[str, Any],
-        values: Mapping[str, Any],
-        may_be: Any = _IS_BEGUN,
-        *,
-        is_awaited: bool = False,
+        self, change: Any, message: Mapping[str, Any], values: Mapping[str, Any], *, is_awaited: bool = False
     ) -> bool:
-        is_ours = may_be & (OUTBOX.c.claimed_by == self.who.mark)
-        change = update(OUTBOX).where(OUTBOX.c.message_key == message["message_key"], is_ours).values(**values)
+        """Returns whether the message was still ours to write."""
+        given = {"key": message["message_key"], "mark": self.who.mark, **values}
         with self.book.transaction(is_awaited=is_awaited) as connection:
-            return connection.execute(change).rowcount == 1
+            return connection.execute(change, given).rowcount == 1
 
 
 def _written(instant: datetime) -> str:

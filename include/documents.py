@@ -201,22 +201,29 @@ def read_member(path: Path, name: str) -> bytes | None:
 
     Raises ``DataError`` for a broken pack.
     """
+    return read_members(path, [name])[0]
+
+
+def read_members(path: Path, names: Iterable[str]) -> list[bytes | None]:
+    """The same of several, for which the list is read once."""
     try:
         with path.open("rb") as file:
             directory = _read_directory(file)
-            offset = _find_entry(directory, name.encode("ascii"))
-            if offset is None:
-                return None
-            entry = _ENTRY.unpack_from(directory, offset)
-            checksum, size, start = entry[7], entry[9], entry[16]
-            file.seek(start)
-            header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-            file.seek(header[9] + header[10], os.SEEK_CUR)
-            content = file.read(size)
+            offsets = [_find_entry(directory, name.encode("ascii")) for name in names]
+            return [None if offset is None else _read_entry(file, directory, offset) for offset in offsets]
     except (OSError, struct.error, zipfile.BadZipFile) as error:
         raise _broken(path) from error
+
+
+def _read_entry(file: BinaryIO, directory: bytes, offset: int) -> bytes:
+    entry = _ENTRY.unpack_from(directory, offset)
+    checksum, size, start = entry[7], entry[9], entry[16]
+    file.seek(start)
+    header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    file.seek(header[9] + header[10], os.SEEK_CUR)
+    content = file.read(size)
     if zlib.crc32(content) != checksum:
-        raise _broken(path)
+        raise zipfile.BadZipFile("a member is not the one that was written")
     return content
 
 

@@ -8,7 +8,7 @@ the card, for it goes to the person who asked at the terminal.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from include.operations_plan_tables import (
     REINSTATEMENTS,
     REVIEW_DECISIONS,
 )
-from include.person_records import next_known_from, record_as_of, tell_known_from
+from include.person_records import first_end_day, tell_known_from
 from include.program_type_rules import RuleTable
 from include.published import published_files
 from include.reinstate import find_undoable
@@ -62,9 +62,21 @@ WIDTH = 100
 _LABEL = 12
 
 
-def explain(ws: Workspace, bn15: str, period: Period | None = None, area: str = "lake") -> dict[str, Any]:
+def _tell_money(cents: int) -> str:
+    return format_money(cents, "en")
+
+
+def explain(
+    ws: Workspace,
+    bn15: str,
+    period: Period | None = None,
+    area: str = "lake",
+    *,
+    tell_money: Callable[[int], str] = _tell_money,
+) -> dict[str, Any]:
     """The decision about one account in a month (default: the newest), and all that it rests on.
 
+    ``tell_money`` writes the amounts that stand in sentences; ``decision`` has them as cents.
     Raises ``UsageError`` for a number that is no BN15, ``DataError`` when the month (for the area ``shadow`` a shadow
     run of it) or the account has no decision.
     """
@@ -103,7 +115,7 @@ def explain(ws: Workspace, bn15: str, period: Period | None = None, area: str = 
             "undone": persons["undone"],
             "closes_in": _closes_in(ws, decision),
         }
-        card["otherwise"] = [asdict(each) for each in _otherwise(ws, con, month, card, facts)]
+        card["otherwise"] = [asdict(each) for each in _otherwise(ws, con, month, card, facts, tell_money)]
     card |= _what_became(ws, month, number)
     return card | _next_steps(ws, card)
 
@@ -253,11 +265,16 @@ def _person_records(ws: Workspace, month: Period, number: str) -> dict[str, list
 
 
 def _otherwise(
-    ws: Workspace, con: DuckDBPyConnection, month: Period, card: Mapping[str, Any], facts: Mapping[str, Any]
+    ws: Workspace,
+    con: DuckDBPyConnection,
+    month: Period,
+    card: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    tell_money: Callable[[int], str],
 ) -> list[Consequence]:
     """The suppositions under which the decision would be another; what stops a change, one by one and all at once."""
     decision = card["decision"]
-    obstacles = _obstacles(card, facts)
+    obstacles = _obstacles(card, facts, tell_money)
     supposed = [
         *obstacles,
         *suppose_activity(decision),
@@ -276,7 +293,9 @@ def _otherwise(
     return [each for each in found if (each.action, each.new_program_type) != actual]
 
 
-def _obstacles(card: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Supposition]:
+def _obstacles(
+    card: Mapping[str, Any], facts: Mapping[str, Any], tell_money: Callable[[int], str]
+) -> list[Supposition]:
     """What may stand between a proposed change and the account, each taken away."""
     decision = card["decision"]
     if decision["proposed_action"] not in ("close", "convert", "unknown"):
@@ -298,7 +317,7 @@ def _obstacles(card: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Suppos
         # Items that are settled stop counting beside the balance, whose amount they are part of.
         found.append(Supposition("no_review_items", words, {"under_review_items": 0, "under_review_cents": 0}))
     if facts["balance_cents"]:
-        words = f"if its balance of {format_money(facts['balance_cents'], 'en')} were zero"
+        words = f"if its balance of {tell_money(facts['balance_cents'])} were zero"
         found.append(Supposition("balance_zero", words, {"balance_cents": 0}))
     return found
 
@@ -353,7 +372,7 @@ def _next_steps(ws: Workspace, card: Mapping[str, Any]) -> dict[str, Any]:
     """What the person who reads the card can do: ``commands`` to copy, and ``refused``, why a change is not undone."""
     change = card["change"]
     if not change or change["outcome"] != "applied":
-        return {"commands": _commands(card, _first_day(ws)), "refused": None}
+        return {"commands": _commands(card, first_end_day(ws)), "refused": None}
     if any(row["plan_hash"] == change["plan_hash"] for row in card["undone"]):
         return {"commands": [], "refused": None}
     refused = _why_not_undone(ws, change)
@@ -370,12 +389,6 @@ def _why_not_undone(ws: Workspace, change: Mapping[str, Any]) -> str | None:
     if found["plan_hash"] != change["plan_hash"]:
         return f"a later plan changed it too, see carm explain {change['bn15']} --period {found['period']}"
     return None
-
-
-def _first_day(ws: Workspace) -> date:
-    """The first day on which a record that is made now may end."""
-    with ws.operations.connect() as connection:
-        return record_as_of(ws, next_known_from(connection))
 
 
 def _commands(card: Mapping[str, Any], first_day: date) -> list[dict[str, str]]:
@@ -401,7 +414,7 @@ def _commands(card: Mapping[str, Any], first_day: date) -> list[dict[str, str]]:
 def explain_lines(card: dict[str, Any]) -> list[str]:
     """What :func:`explain` found, for people."""
     lines = [f"{card['bn15']} in {card['period']}, as of {card['as_of']}: {_outcome(card['decision'])}"]
-    for label, texts in _parts(card):
+    for label, texts in (*card_parts(card), *_command_parts(card)):
         for number, text in enumerate(texts):
             lines += textwrap.wrap(
                 text,
@@ -414,7 +427,10 @@ def explain_lines(card: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+def card_parts(
+    card: Mapping[str, Any], tell_money: Callable[[int], str] = _tell_money
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """The card's parts in their order: what each is about, and its sentences; ``tell_money`` writes the balance."""
     decision = card["decision"]
     yield "Registered", [_registered(decision)]
     yield "Window", [f"{card['window'][0]} to {card['window'][1]}; what is dated {card['cutoff_on']} or later counts"]
@@ -423,7 +439,7 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     yield "Coverage", [*_coverage(card["coverage"])]
     if card["quarantined"]:
         yield "Quarantine", [f"{row['dataset']} {row['row_key']}: {row['reason']}" for row in card["quarantined"]]
-    balance, items = format_money(decision["balance_cents"], "en"), decision["under_review_items"]
+    balance, items = tell_money(decision["balance_cents"]), decision["under_review_items"]
     yield "Money", [f"balance {balance}, {tell_count(items, 'item') if items else 'no items'} under review"]
     yield "Holds", [_hold(row) + _force(row, card["period"]) for row in card["holds"]] or ["none"]
     if card["reviews"]:
@@ -437,6 +453,9 @@ def _parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "Notices", [_notice(row) for row in card["notices"]]
     if card["undone"]:
         yield "Undone", [_undone(row) for row in card["undone"]]
+
+
+def _command_parts(card: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     for row in card["commands"]:
         yield f"To {row['to'].split()[0]}", [row["command"]]
     if card["refused"]:

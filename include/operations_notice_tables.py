@@ -26,6 +26,7 @@ NOTICE_INTENTS = Table(
     Column("reason", Text),
     Column("run_id", Text, nullable=False),
     Index("ix_carm_notice_intents_period", "period", "state"),
+    Index("ix_carm_notice_intents_bn15", "bn15"),
 )
 
 # One row a message: never two for one key, whatever runs again. What it says lies in a pack of the outbox.
@@ -62,6 +63,7 @@ OUTBOX = Table(
     # In the order in which they are sent: a sender asks for the next few many times an hour.
     Index("ix_carm_outbox_state", "state", "next_attempt_at", "period", "version", "message_key"),
     Index("ix_carm_outbox_period", "period", "kind"),
+    Index("ix_carm_outbox_about", "about"),
 )
 
 # What a digest tells in the place of messages of its recipient, so that no event is told twice, and none is lost.
@@ -72,6 +74,7 @@ DIGEST_TELLINGS = Table(
     Column("kind", Text, primary_key=True),
     Column("about", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
+    Index("ix_carm_digest_tellings_about", "about"),
 )
 
 # Which revision of a session a message told of, so that a change is told to those who know of the session.

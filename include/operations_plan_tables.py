@@ -154,7 +154,9 @@ AUDIT_CHAIN = Table(
     "carm_audit_chain",
     METADATA,
     Column("link_no", Integer, primary_key=True, autoincrement=False),
-    Column("event", Text, nullable=False),  # plan, approval, apply, confirmation, reinstatement, hold, review, issue
+    # plan, approval, apply, confirmation, reinstatement, hold, review, issue and what follows it; unmask: somebody was
+    # shown figures and addresses in the portal
+    Column("event", Text, nullable=False),
     Column("subject", Text, nullable=False),  # what it is about: a plan's hash, an account, a month
     Column("facts", Text, nullable=False),  # canonical JSON, hashes and counts among them
     Column("previous_sha256", Text, nullable=False),

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import in_slices
-from include.documents import read_member
+from include.documents import read_member, read_members
 from include.operations_notice_tables import OUTBOX, SUPPRESSIONS
 
 if TYPE_CHECKING:
@@ -209,7 +209,8 @@ def _suppress(connection: Connection, batch: Sequence[Mapping[str, Any]]) -> int
 def is_suppressed() -> Any:
     """The condition that the recipient of a row of the outbox is not to get it."""
     suppression = SUPPRESSIONS.c
-    applies = or_(suppression.scope == "all", OUTBOX.c.kind.in_(LIST_KINDS))
+    # No IN, which would be written out anew for each message that is sent.
+    applies = or_(suppression.scope == "all", *(OUTBOX.c.kind == kind for kind in LIST_KINDS))
     return exists().where(suppression.recipient_key == OUTBOX.c.recipient_key, applies)
 
 
@@ -265,7 +266,7 @@ def read_parts(ws: Workspace, message: Mapping[str, Any]) -> Parts:
     pack, key = folder_of(ws) / message["pack"], message["message_key"]
     if not pack.exists():
         raise _missing(pack)
-    text, html = read_member(pack, f"{key}.txt"), read_member(pack, f"{key}.html")
+    text, html = read_members(pack, [f"{key}.txt", f"{key}.html"])
     parts = Parts(text or b"", html or b"", tuple(_calendars(pack, key)) if message["calendar_sha256"] else ())
     told = (message["body_sha256"], message["calendar_sha256"])
     if (parts.body_sha256, parts.calendar_sha256) != told:

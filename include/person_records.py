@@ -207,6 +207,12 @@ def record_as_of(ws: Workspace, known_from: str) -> date:
     return date.min if known_from == BEFORE_ANY_MONTH else ws.calendar.as_of(Period.parse(known_from))
 
 
+def first_end_day(ws: Workspace) -> date:
+    """The first day on which a record that is made now may end."""
+    with ws.operations.connect() as connection:
+        return record_as_of(ws, next_known_from(connection))
+
+
 def _require_reach(until: date | None, as_of: date, known_from: str) -> None:
     if until is not None and until < as_of:
         raise UsageError(

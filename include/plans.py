@@ -63,14 +63,18 @@ def show_plan(ws: Workspace, name: str) -> dict[str, Any]:
     undone one by one. ``unreached`` counts the notices of its changes that reach nobody, by kind and reason.
     """
     plan = find_plan(ws, name)
-    answers = select(APPROVALS).where(APPROVALS.c.plan_hash == plan["plan_hash"]).order_by(APPROVALS.c.approval_no)
     with ws.operations.connect() as connection:
-        return plan | {
-            "answers": [dict(row) for row in connection.execute(answers).mappings()],
-            "outcomes": count_outcomes(connection, plan["plan_hash"]) if plan["effects"] == "live" else {},
-            **_undoings(connection, plan),
-            "unreached": _unreached(connection, plan),
-        }
+        return plan | told_of_plan(connection, plan) | {"unreached": _unreached(connection, plan)}
+
+
+def told_of_plan(connection: Connection, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`show_plan` tells of answers, outcomes and undoings, without the notices, of which there are many."""
+    answers = select(APPROVALS).where(APPROVALS.c.plan_hash == plan["plan_hash"]).order_by(APPROVALS.c.approval_no)
+    return {
+        "answers": [dict(row) for row in connection.execute(answers).mappings()],
+        "outcomes": count_outcomes(connection, plan["plan_hash"]) if plan["effects"] == "live" else {},
+        **_undoings(connection, plan),
+    }
 
 
 def _unreached(connection: Connection, plan: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -138,7 +142,7 @@ def diff_plans(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     plans = {"before": find_plan(ws, before), "after": find_plan(ws, after)}
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         for side, plan in plans.items():
-            engine.register(con, f"decisions_{side}", [_decisions_of(ws, plan)])
+            engine.register(con, f"decisions_{side}", [decisions_of(ws, plan)[1]])
         rows = engine.run_table(con, "select_plan_differences").to_pylist()
     found: dict[str, list[dict[str, Any]]] = {"entered": [], "left": [], "changed": []}
     for row in rows:
@@ -153,15 +157,18 @@ def diff_plans(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     return {**named, **found}
 
 
-def _decisions_of(ws: Workspace, plan: Mapping[str, Any]) -> Path:
-    """The file of the decisions that the plan was made from, wherever it was put since."""
+def decisions_of(ws: Workspace, plan: Mapping[str, Any]) -> tuple[str, Path]:
+    """The area and the file of the decisions that the plan was made from, wherever it was put since.
+
+    Raises ``DataError`` where they are no longer there.
+    """
     with ws.operations.connect() as connection:
         links = facts_told(connection, "plan", plan["plan_hash"])
     for sha256 in {link["decisions_sha256"]: None for link in links}:
         for area in ("lake", "shadow"):
             file = ws.lake(area).sealed_file(Seal("account_decisions", plan["period"], 0, sha256))
             if file is not None:
-                return file
+                return area, file
     raise DataError(
         f"the decisions of plan {plan['plan_hash'][:SHORT]} of {plan['period']} are no longer in the data folder: "
         "restore account_decisions of that month from a backup"

@@ -14,7 +14,17 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.carm.errors import CarmError, DataError, Refused, Unavailable, UsageError
-from include.portal import dag_run, data_docs, month_page, months, trends
+from include.portal import (
+    accounts,
+    accounts_reinstate,
+    accounts_statements,
+    dag_run,
+    data_docs,
+    month_page,
+    months,
+    review,
+    trends,
+)
 from include.portal.pages import HEADERS, TEMPLATE_FOLDER, render
 from include.portal.staff import Reader
 from include.workspace import Workspace
@@ -37,7 +47,17 @@ _TITLES = {
     422: "That cannot be asked",
     503: "Not available",
 }
-ROUTERS = (months.router, month_page.router, dag_run.router, trends.router, data_docs.router)
+ROUTERS = (
+    months.router,
+    month_page.router,
+    dag_run.router,
+    trends.router,
+    data_docs.router,
+    review.router,
+    accounts.router,
+    accounts_statements.router,
+    accounts_reinstate.router,
+)
 """What the portal consists of, a module a room."""
 
 

@@ -4,10 +4,22 @@
 -- Writes: none
 -- Parameters: none
 -- Rerun: reads only; the same rows in the same order.
-WITH paired AS (
+--
+-- Only what one of the plans touches is looked up in both: a plan changes few of its accounts.
+WITH touched AS (
+    SELECT account_key
+    FROM decisions_before
+    WHERE action IN ('close', 'convert', 'candidate')
+    UNION
+    SELECT account_key
+    FROM decisions_after
+    WHERE action IN ('close', 'convert', 'candidate')
+),
+
+paired AS (
     SELECT
+        touched.account_key,
         COALESCE(decisions_after.bn15, decisions_before.bn15) AS bn15,
-        COALESCE(decisions_after.account_key, decisions_before.account_key) AS account_key,
         COALESCE(decisions_after.program_type, decisions_before.program_type) AS program_type,
         decisions_before.action AS action_before,
         decisions_before.new_program_type AS new_program_type_before,
@@ -19,9 +31,9 @@ WITH paired AS (
         decisions_after.rule_id AS rule_id_after,
         COALESCE(decisions_before.action IN ('close', 'convert', 'candidate'), FALSE) AS was_in,
         COALESCE(decisions_after.action IN ('close', 'convert', 'candidate'), FALSE) AS is_in
-    FROM decisions_before
-    FULL OUTER JOIN decisions_after
-        ON decisions_before.bn15 = decisions_after.bn15
+    FROM touched
+    LEFT JOIN decisions_before ON touched.account_key = decisions_before.account_key
+    LEFT JOIN decisions_after ON touched.account_key = decisions_after.account_key
 )
 
 SELECT

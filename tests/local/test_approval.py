@@ -5,166 +5,35 @@ Airflow is started once. The tests go one after the other over one data folder, 
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import select
 
-from include.airflow_api import AirflowApi, run_path
 from include.airflow_records import AirflowRecords
 from include.approvals import makers_of
 from include.carm.errors import Unavailable
 from include.carm.period import Period
-from include.database import connect_engine, write_transaction
+from include.database import connect_engine
 from include.demo import fill_demo
-from include.local_airflow.dag_runs import error_line
-from include.local_airflow.environment import choose_port, task_log_file
 from include.month import read_summary
 from include.operations_notice_tables import NOTICE_INTENTS
-from include.operations_plan_tables import ACCOUNT_CHANGES, APPROVALS, PLANS, REINSTATEMENTS
-from include.source_schema import TABLES
-from include.workspace import Workspace
+from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS, REINSTATEMENTS
+from tests.office import ACCOUNTS, Office, open_office
 from tests.pipeline import hashes
 
-PROJECT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 300
 PERIOD = Period(2021, 12)
-ENDED = ("success", "failed")
-ACCOUNTS = TABLES["accounts"]
-
-
-def make_most_accounts_look_dormant(source_url: str) -> None:
-    """As a feed does whose dates were broken on the way: every row is there, and three accounts of five look quiet."""
-    broken = "CAST(substr(bn15, 1, 9) AS integer) % 5 < 3"
-    with write_transaction(connect_engine(source_url)) as connection:
-        for table, column in (
-            ("transactions", "activity_on"),
-            ("export_declarations", "exported_on"),
-            ("accounts", "opened_on"),
-        ):
-            connection.execute(
-                text(f"UPDATE {table} SET {column} = '2016-02-03' WHERE {column} > '2016-02-03' AND {broken}")
-            )
-
-
-@dataclass
-class Office:
-    """The data folder, its Airflow, and the people with their log-ins."""
-
-    data: Path
-    port: int
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @cached_property
-    def workspace(self) -> Workspace:
-        return Workspace.open(self.data)
-
-    def as_user(self, user: str) -> AirflowApi:
-        passwords = json.loads((self.data / "airflow" / "passwords.json").read_text())
-        api = AirflowApi(self.address)
-        api.log_in(user, passwords[user])
-        return api
-
-    def trigger(self, user: str, dag_id: str, conf: dict[str, str], partition_key: str | None = None) -> str:
-        body = {"logical_date": None, "conf": conf} | ({"partition_key": partition_key} if partition_key else {})
-        return str(self.as_user(user).send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
-
-    def wait_for_end(self, dag_id: str, run_id: str) -> str:
-        api = self.as_user("viewer")
-        return wait_until(lambda: self.known(api.get(run_path(dag_id, run_id))["state"], ENDED))
-
-    def ask(self, user: str, plan_hash: str) -> str:
-        """Trigger the approval and wait until it asks; returns the run's id."""
-        run_id = self.trigger(user, "carm_apply_plan", {"plan_hash": plan_hash})
-        wait_until(lambda: self.known(self.states(run_id)["approval"], ("awaiting_input", *ENDED, "upstream_failed")))
-        assert self.states(run_id)["approval"] == "awaiting_input", self.complaint(run_id, "check_plan")
-        # Whoever answers before Airflow has heard of the end of the task that asked is asked again.
-        wait_until(lambda: self.is_heard("approval", run_id))
-        return run_id
-
-    def is_heard(self, task_id: str, run_id: str) -> bool:
-        log = (self.data / "airflow" / "logs" / "scheduler.log").read_text()
-        told = ("Received executor event", f"task_id='{task_id}'", f"run_id='{run_id}'")
-        return any(all(word in line for word in told) for line in log.splitlines())
-
-    def answer(self, user: str, run_id: str, option: str) -> str:
-        """Answer the question of a run; returns how the run ended."""
-        self.as_user(user).send("PATCH", self.question(run_id), {"chosen_options": [option], "params_input": {}})
-        return self.wait_for_end("carm_apply_plan", run_id)
-
-    def clear(self, user: str, dag_id: str, run_id: str, task_id: str) -> str:
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
-        self.as_user(user).send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", {**body, "only_failed": False})
-        return self.wait_for_end(dag_id, run_id)
-
-    def question(self, run_id: str) -> str:
-        return f"/api/v2{run_path('carm_apply_plan', run_id)}/taskInstances/approval/-1/hitlDetails"
-
-    def states(self, run_id: str) -> dict[str, str]:
-        path = f"{run_path('carm_apply_plan', run_id)}/taskInstances"
-        return {row["task_id"]: row["state"] for row in self.as_user("viewer").get(path)["task_instances"]}
-
-    def complaint(self, run_id: str, task_id: str, dag_id: str = "carm_apply_plan") -> str | None:
-        return error_line(task_log_file(self.data / "airflow", dag_id, run_id, task_id, -1, 1))
-
-    def rows(self, query: Any) -> list[Any]:
-        with self.workspace.operations.connect() as connection:
-            return list(connection.execute(query))
-
-    def answers(self) -> list[tuple[str, str]]:
-        return [(row.decided_by, row.decision) for row in self.rows(select(APPROVALS).order_by("approval_no"))]
-
-    def effects(self) -> tuple[int, int, list[Any]]:
-        """What an apply would add to: account versions, journal rows, and the states of live plans."""
-        (versions,) = self.rows(select(func.count()).select_from(ACCOUNTS))
-        (changes,) = self.rows(select(func.count()).select_from(ACCOUNT_CHANGES))
-        return versions[0], changes[0], self.rows(select(PLANS.c.plan_hash, PLANS.c.state, PLANS.c.applied_run_id))
-
-    @staticmethod
-    def known(state: str | None, wanted: tuple[str, ...]) -> str | None:
-        return state if state in wanted else None
-
-
-def wait_until(look: Any) -> str:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    return str(found)
 
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     data = tmp_path_factory.mktemp("data")
     url = f"sqlite:///{data / 'source.db'}"
-    fill_demo(connect_engine(url, create=True), accounts=300, months=60)
-    make_most_accounts_look_dormant(url)
-    office = Office(data, choose_port(""))
-    command = [sys.executable, "-m", "include.local_airflow", "ui", "--data", str(data), "--port", str(office.port)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as ui:
-        assert ui.stdout is not None
-        lines = []
-        for line in ui.stdout:
-            lines.append(line)
-            if line.strip().startswith("viewer"):
-                break
-        assert any("Log in as" in line for line in lines), "".join(lines)
+    fill_demo(connect_engine(url, create=True), accounts=300, months=60, broken_dates=60)
+    with open_office(data) as office:
         yield office
-        ui.send_signal(signal.SIGINT)
-        ui.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")

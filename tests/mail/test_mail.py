@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from typing import Any
 
 import pytest
@@ -109,3 +109,34 @@ def test_no_subject_adds_a_header_or_ends_them(subject: str) -> None:
 def test_a_line_break_in_a_subject_begins_nothing(written: str) -> None:
     mail = composed(subject=written)
     assert (mail["Bcc"], len(str(mail["Subject"]).splitlines())) == (None, 1)
+
+
+# The bytes
+
+
+def by_the_library(mail: bytes) -> bytes:
+    """The mail as the standard library writes it: it folds the headers and joins the parts anew."""
+    written = policy.compat32.clone(linesep="\r\n", mangle_from_=False)
+
+    def copy(part: Message) -> Message:
+        own = Message(written)
+        for name, value in part.items():
+            own[name] = value.replace("\r\n", "")
+        inner = part.get_payload()
+        own.set_payload([copy(one) for one in inner] if isinstance(inner, list) else inner)
+        return own
+
+    return copy(message_from_bytes(mail)).as_bytes(policy=written)
+
+
+@given(
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=160),
+    st.integers(1, 80).map(lambda length: "a" * length + "@example.org"),
+    st.text("aé =.\t\n\r", max_size=200),
+    st.integers(0, 2),
+)
+def test_a_mail_has_the_bytes_of_the_library(subject: str, address: str, text: str, calendars: int) -> None:
+    parts = Parts(text.encode(), PARTS.html, (CALENDAR,) * calendars)
+    for kind in ("closure", "webinar"):
+        mail = compose_mail(message(subject=subject, address=address, kind=kind), parts, SENDER, SENT_AT)
+        assert mail == by_the_library(mail)

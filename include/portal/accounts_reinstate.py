@@ -1,0 +1,44 @@
+"""Undoes what the clean-up did to an account, by starting the Dag that does it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi.responses import RedirectResponse
+
+from include.person_records import LONGEST_REASON, require_reason
+from include.portal.accounts import Bn15
+from include.portal.pages import HEADERS, CheckedForm
+from include.portal.staff import Reader
+
+router = APIRouter()
+
+REINSTATE_DAG = "carm_reinstate_account"
+
+
+@router.post("/accounts/{bn15}/reinstate", dependencies=[CheckedForm])
+async def reinstate(
+    request: Request,
+    staff: Reader,
+    bn15: Bn15,
+    reason: Annotated[str, Form(min_length=3, max_length=LONGEST_REASON)],
+    effective_on: Annotated[date, Form()],
+) -> RedirectResponse:
+    """Start a run that reinstates the account, in the name of who fills the form in; the Dag says what it refuses."""
+    staff.require_start(REINSTATE_DAG)
+    conf = {"bn15": bn15, "reason": require_reason(reason), "effective_on": effective_on.isoformat()}
+    body = {"logical_date": None, "conf": conf}
+    status, answer = await staff.ask_airflow("POST", f"/dags/{REINSTATE_DAG}/dagRuns", body)
+    if status != 200:
+        raise HTTPException(status if status in (403, 404, 409) else 400, f"no run was started: {_why(status, answer)}")
+    return RedirectResponse(f"../{bn15}?started={quote(answer['dag_run_id'], safe='')}", 303, HEADERS)
+
+
+def _why(status: int, answer: Any) -> str:
+    """What Airflow says against it, in one line."""
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    line = detail.strip().splitlines()[0] if isinstance(detail, str) and detail.strip() else "it does not say why"
+    return f"Airflow answered {status}, {line}"
