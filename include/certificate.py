@@ -1,10 +1,9 @@
 """The certificate of a month: where it lies, which one counts, and how it is written.
 
-A certificate is three files: ``certificate.json`` tells what was so when a run closed the month, and
-``certificate.html`` and ``certificate.pdf`` are made from it alone. ``SHA256SUMS`` lists their hashes. That of the record
-lies below ``certificates/period=P/`` and is told by a link ``certificate`` of the audit chain; that of a run beside the
-record lies below ``shadow/certificates/period=P/`` and is told by nothing. ``docs/adr/0081-the-certificate-of-the-month.md``
-says why.
+A certificate is three files: ``certificate.json`` tells what was so when a run closed the month, ``certificate.html``
+and ``certificate.pdf`` are made from it alone. ``SHA256SUMS`` lists their hashes. That of the record lies below
+``certificates/period=P/`` and is told by a link ``certificate`` of the audit chain; that of a run beside the record
+lies below ``shadow/certificates/period=P/`` and is told by nothing. ADR 0081 says why.
 
 Cheap to import: what a certificate says is gathered in :mod:`include.certificate_facts` and put into words in
 :mod:`include.certificate_words`.
@@ -157,8 +156,8 @@ def require_certificate(ws: Workspace, period: Period | None = None, area: str =
     found = find_certificate(ws, period or months[-1], area)
     if found is None:
         raise DataError(
-            f"{period} has no certificate: {_tell_months(months)}; a run writes it when it closes its month, and "
-            "of a month that an earlier release closed only a run beside the record does (EFFECTS=shadow, then --shadow)"
+            f"{period} has no certificate: {_tell_months(months)}. A run writes it when it closes its month; of one "
+            "that an earlier release closed, only a run beside the record does (EFFECTS=shadow, then --shadow)"
         )
     return found
 
@@ -188,8 +187,8 @@ def write_certificate(
         write_file(folder / SUMS_NAME, sums_text(hashes).encode())
     except OSError as error:
         raise Unavailable(
-            f"cannot write the certificate of {period} into {folder} ({error.strerror or error}): make room in the data "
-            "folder, or make it writable, and clear this task"
+            f"cannot write the certificate of {period} into {folder} ({error.strerror or error}): make room in the "
+            "data folder, or make it writable, and clear this task"
         ) from error
     if area == "lake":
         facts = {"version": content["version"], **{f"{format}_sha256": hashes[format] for format in FORMATS}}

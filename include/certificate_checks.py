@@ -1,8 +1,8 @@
 """The proofs of a certificate: what the sealed files of a month add up to, compared when the certificate is written.
 
-Each check is a row that names what was compared, the figures, and whether it holds; one that could not be made says why.
-None is taken over from the steps that made the month, but for the comparison with the source, which only the run that
-read the source could make.
+Each check is a row that names what was compared, the figures, and whether it holds; one that could not be made says
+why. None is taken over from the steps that made the month, but for the comparison with the source, which only the run
+that read the source could make.
 """
 
 from __future__ import annotations
@@ -35,14 +35,17 @@ Check = dict[str, Any]
 _TEXTS = {
     "source_rows": (
         "Source rows = published + brought forward + quarantine",
-        "rows and sums of {feed} that the source itself counted up to {end}, by month of posting, kind and status, with "
-        "those of the extract (by the run that read the source); its rows in quarantine, counted anew",
+        "counts and sums up to {end}, by month, kind and status, of the source with those of the extract, by the run "
+        "that read it; rows in quarantine, counted anew",
     ),
     "one_decision": (
         "One decision for each open account",
         "the sealed decisions, account by account, with the accounts that the sealed facts call open",
     ),
-    "plan": ("The plan is what was decided", "the counts of the plan's row, by action and reason, with the sealed decisions"),
+    "plan": (
+        "The plan is what was decided",
+        "the counts of the plan's row, by action and reason, with the sealed decisions",
+    ),
     "exact_cover": (
         "Every posting on exactly one statement, or its account parked",
         "each posting of the month that counts or changes a balance with the lines of all statements, one by one",
@@ -78,8 +81,8 @@ def prove_month(
 ) -> list[Check]:
     """Every check of the month, in the order in which a certificate shows them.
 
-    ``con`` has the month's relations registered (:func:`register_month`); ``facts`` is what the certificate says so far:
-    ``control_totals``, ``plan``, ``decisions``, ``statements``, ``issued``.
+    ``con`` has the month's relations registered (:func:`register_month`); ``facts`` is what the certificate says so
+    far: ``control_totals``, ``plan``, ``decisions``, ``statements``, ``issued``.
     """
     texts = {"end": ws.calendar.end(period).isoformat(), "before": str(period.previous())}
     checks = [
@@ -115,12 +118,11 @@ def register_month(con: DuckDBPyConnection, lake: Lake, period: Period) -> None:
 
 def _told(check: Check, texts: Mapping[str, str]) -> Check:
     title, compared = _TEXTS[check["check"]]
-    feed = (check["of"] or "").replace("_", " ")
     return {
         "check": check["check"],
         "of": check["of"],
         "title": title,
-        "compared": compared.format(feed=feed, **texts),
+        "compared": compared.format(**texts),
         "result": check["result"],
         "faults": check["faults"],
         "figures": check["figures"],
@@ -128,7 +130,9 @@ def _told(check: Check, texts: Mapping[str, str]) -> Check:
     }
 
 
-def _made(name: str, faults: int, figures: Mapping[str, int], *, of: str | None = None, note: str | None = None) -> Check:
+def _made(
+    name: str, faults: int, figures: Mapping[str, int], *, of: str | None = None, note: str | None = None
+) -> Check:
     result = DOES_NOT_HOLD if faults else HOLDS
     return {"check": name, "of": of, "result": result, "faults": faults, "figures": dict(figures), "note": note}
 
@@ -162,13 +166,10 @@ def _source_rows(
         elif not extract.reconciled:
             yield _not_made("source_rows", "the extract was not compared with the source", of=feed)
         else:
-            figures = {name: total[name] if total else 0 for name in _TOTALS}
+            figures = {name: total[name] if total else 0 for name in ("source_rows", "quarantined_rows", "sum_cents")}
             anew = _count_open_quarantine(con, lake, period, feed, ws.calendar.end(period))
             note = f"compared with the source by the run of {extract.observed_in}"
             yield _made("source_rows", int(anew != figures["quarantined_rows"]), figures, of=feed, note=note)
-
-
-_TOTALS = ("source_rows", "published_rows", "brought_forward_rows", "quarantined_rows", "sum_cents")
 
 
 def _count_open_quarantine(con: DuckDBPyConnection, lake: Lake, period: Period, feed: str, end: date) -> int:

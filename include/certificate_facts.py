@@ -1,8 +1,9 @@
 """What a certificate tells of a month: gathered from what is sealed and recorded when a run closes it.
 
-Two parts. ``month`` is what the month is: a later run that finds all of it the same writes no new certificate. ``moment``
-is what was so when the certificate was written and goes on to change, or depends on who ran it: the outbox, the head of
-the audit chain, the code. Counts, hashes, names of users and sums over all accounts; nothing about one account.
+Two parts. ``month`` is what the month is: a later run that finds all of it the same writes no new certificate.
+``moment`` is what was so when the certificate was written and goes on to change, or depends on who ran it: the outbox,
+the head of the audit chain, the code. Counts, hashes, names of users and sums over all accounts; nothing about one
+account.
 """
 
 from __future__ import annotations
@@ -176,8 +177,9 @@ def _seals_of(lake: Lake, period: Period) -> list[Seal]:
 def count_acts(connection: Connection, period: Period) -> dict[str, int]:
     """How many statements of the month persons restated, withdrew, or issued late."""
     acts = STATEMENT_ACTS.c
-    query = select(acts.act, func.count()).where(acts.period == str(period)).group_by(acts.act).order_by(acts.act)
-    return {act: count for act, count in connection.execute(query)}
+    query = select(acts.act, func.count().label("statements")).where(acts.period == str(period))
+    grouped = query.group_by(acts.act).order_by(acts.act)
+    return {row.act: row.statements for row in connection.execute(grouped)}
 
 
 def describe_chain(connection: Connection) -> dict[str, Any]:
@@ -233,8 +235,7 @@ def _validation(ws: Workspace, period: Period, summary: Mapping[str, Any]) -> di
     return {
         "published": [{"feed": feed.name, "rows": rows.get(feed.name)} for feed in PUBLISHED_FEEDS],
         "quarantined": [
-            {"feed": row["dataset"], "reason": row["reason"], "rows": row["row_count"]}
-            for row in summary["quarantine"]
+            {"feed": row["dataset"], "reason": row["reason"], "rows": row["row_count"]} for row in summary["quarantine"]
         ],
     }
 
@@ -242,7 +243,9 @@ def _validation(ws: Workspace, period: Period, summary: Mapping[str, Any]) -> di
 def _control_totals(ws: Workspace, con: Any) -> list[dict[str, Any]]:
     first = ws.lake().periods("transactions")[0]
     rows = engine.run_table(con, "select_certificate_totals", None, {"first_period": str(first)}).to_pylist()
-    return [{"feed": row.pop("dataset"), "first_period": str(first), **row} for row in rows]
+    totals = {row.pop("dataset"): row for row in rows}
+    names = [feed.name for feed in LEDGER_FEEDS if feed.name in totals]
+    return [{"feed": name, "first_period": str(first), **totals[name]} for name in names]
 
 
 def _made_with(ws: Workspace, period: Period, area: str, *, is_issued: bool) -> list[dict[str, Any]]:

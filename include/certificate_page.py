@@ -25,7 +25,7 @@ def render_json(content: Mapping[str, Any]) -> bytes:
 
 
 def tell_json(json_text: bytes) -> dict[str, Any]:
-    """What is shown of a certificate, from the bytes of its JSON (:func:`include.certificate_words.tell_certificate`)."""
+    """What :func:`include.certificate_words.tell_certificate` makes of the bytes of a certificate's JSON."""
     return tell_certificate(json.loads(json_text), hashlib.sha256(json_text).hexdigest())
 
 

@@ -29,7 +29,7 @@ def render_pdf(json_text: bytes) -> bytes:
 
 
 def _for_print(value: Any, hashes: list[str]) -> Any:
-    """The same with a number for each hash, which is added to ``hashes``: who copies one must not copy a place to break."""
+    """The same with a number for each hash, which is added to ``hashes``: who copies one copies no place to break."""
     if isinstance(value, list):
         return [_for_print(item, hashes) for item in value]
     if not isinstance(value, dict):

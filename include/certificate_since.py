@@ -17,8 +17,6 @@ from include.statement_registry import is_issued
 from include.tellings import count_unreached
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from include.workspace import Workspace
 
 LOOKED_AT = (

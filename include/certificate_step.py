@@ -32,8 +32,8 @@ def publish_certificate(ws: Workspace, month: Mapping[str, Any], summary: Mappin
     """Write the certificate of the month that a run closes; returns what the month's summary says of it.
 
     That is ``{"version", "sha256", "folder", "is_new", "checks": {result: number}}``; the hash is of
-    ``certificate.json``. Where the month is found as the certificate tells, nothing is written. ``summary`` is the month's
-    (:func:`include.month.summarise`). Raises ``Unavailable`` where the disk refuses.
+    ``certificate.json``. Where the month is found as the certificate tells, nothing is written. ``summary`` is the
+    month's (:func:`include.month.summarise`). Raises ``Unavailable`` where the disk refuses.
     """
     before = _find_before(ws, Period.parse(month["period"]), month["area"])
     found = describe_month(ws, month, summary)

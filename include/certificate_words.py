@@ -44,6 +44,16 @@ _VERSIONS = {
     "templates_sha256": "Templates and texts",
 }
 
+_FIGURES = {
+    "posting_cents": "their sum",
+    "line_count": "on lines",
+    "line_cents": "their sum",
+    "parked_postings": "of parked accounts",
+    "parked_cents": "their sum",
+}
+"""What figures are called where the name alone does not say it."""
+HASH_SHOWN = 16
+
 Fact = dict[str, Any]
 Row = dict[str, Any]
 Section = dict[str, Any]
@@ -63,9 +73,14 @@ def tell_certificate(content: Mapping[str, Any], sha256: str) -> dict[str, Any]:
         "verdict": _verdict(month["checks"]),
         "facts": _head(content),
         "wide": [_checks(month["checks"])],
-        "left": [_decisions(month["decisions"]), _statements(month["statements"])],
-        "right": [_coverage(month["coverage"]), _validation(month["validation"]), _totals(month["control_totals"])],
-        "last": [_plan(month["plan"]), _outbox(month, moment), _made_with(month, moment)],
+        "left": [_decisions(month["decisions"]), _plan(month["plan"]), _statements(month["statements"])],
+        "right": [
+            _coverage(month["coverage"]),
+            _validation(month["validation"]),
+            _totals(month["control_totals"]),
+            _outbox(month, moment),
+        ],
+        "last": [_made_with(month, moment)],
         "foot": _foot(content, sha256),
     }
 
@@ -87,7 +102,9 @@ def _section(
 def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Row]) -> dict[str, Any] | None:
     """A table of columns (head and kind: ``name``, ``text``, ``number``, ``state``); None without rows."""
     found = list(rows)
-    return {"heads": [head for head, _ in heads], "kinds": [kind for _, kind in heads], "rows": found} if found else None
+    return (
+        {"heads": [head for head, _ in heads], "kinds": [kind for _, kind in heads], "rows": found} if found else None
+    )
 
 
 def _row(*cells: str, tone: str = "") -> Row:
@@ -100,6 +117,11 @@ def _fact(label: str, value: str, *, is_hash: bool = False) -> Fact:
 
 def _hash(label: str, value: str | None) -> Fact:
     return _fact(label, value, is_hash=True) if value else _fact(label, NOT_KNOWN)
+
+
+def _short_hash(label: str, value: str | None) -> Fact:
+    """Enough of a hash to see that it is another one; the JSON has it whole."""
+    return _hash(label, value[:HASH_SHOWN] if value else None)
 
 
 def _count(number: int | None) -> str:
@@ -127,7 +149,11 @@ def _verdict(checks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     rest = f"{tell_count(open_, 'check')} could not be made: the table says why." if open_ else ""
     if failed:
         word = f"{tell_count(failed, 'check')} {'does' if failed == 1 else 'do'} not hold"
-        return {"tone": "bad", "word": word, "text": f"{tell_count(held, 'check')} of {len(checks)} hold. {rest}".strip()}
+        return {
+            "tone": "bad",
+            "word": word,
+            "text": f"{tell_count(held, 'check')} of {len(checks)} hold. {rest}".strip(),
+        }
     word = f"All {len(checks)} checks hold" if not open_ else f"{held} of {len(checks)} checks hold, none fails"
     return {"tone": "open" if open_ else "good", "word": word, "text": rest}
 
@@ -136,7 +162,7 @@ def _head(content: Mapping[str, Any]) -> list[Fact]:
     month, moment = content["month"], content["moment"]
     days = month["days"]
     return [
-        _fact("Period", f"{days['start']} to {days['end']}, decided as of {days['as_of']}"),
+        _fact("Period", f"{days['start']} to {days['end']}"),
         _fact("Statements", _issue(month)),
         _fact("Stands for", _area(content)),
         _fact("Version", _version(content)),
@@ -188,22 +214,22 @@ def _approver(plan: Mapping[str, Any] | None) -> str:
 
 
 def _checks(checks: Iterable[Mapping[str, Any]]) -> Section:
-    heads = (("Check", "name"), ("What was compared", "text"), ("Figures", "text"), ("Result", "state"))
+    heads = (("Check", "name"), ("Result", "state"), ("What was compared", "text"), ("Figures", "text"))
     rows = []
     for check in checks:
         of = f" ({_words(check['of'])})" if check["of"] else ""
         faults = f"{check['faults']:,} differ" if check["faults"] else ""
         told = "; ".join(filter(None, (faults, _figures(check["figures"]), check["note"])))
         word = RESULT_WORDS[check["result"]]
-        rows.append(_row(f"{check['title']}{of}", check["compared"], told, word, tone=_TONES[check["result"]]))
+        rows.append(_row(f"{check['title']}{of}", word, check["compared"], told, tone=_TONES[check["result"]]))
     return _section("checks", "Proofs", table=_table(heads, rows))
 
 
 def _figures(figures: Mapping[str, int]) -> str:
     parts = []
     for name, value in figures.items():
-        is_money = name.endswith("_cents")
-        parts.append(f"{_words(name.removesuffix('_cents'))} {_money(value) if is_money else _count(value)}")
+        shown = _money(value) if name.endswith("_cents") else _count(value)
+        parts.append(f"{_FIGURES.get(name) or _words(name.removesuffix('_cents'))} {shown}")
     return ", ".join(parts)
 
 
@@ -263,9 +289,9 @@ def _validation(validation: Mapping[str, Any]) -> Section:
     rows = []
     for feed in dict.fromkeys([*published, *refused]):
         # Subscribers are addresses: they are looked at, and published nowhere.
-        rows_of_feed = _count(published[feed]) if feed in published else "none kept"
+        told = _count(published[feed]) if feed in published else "none kept"
         reasons = refused.get(feed, [])
-        rows.append(_row(_words(feed), rows_of_feed, _count(sum(n for _, n in reasons)), _listed(reasons) or "-"))
+        rows.append(_row(_words(feed), told, _count(sum(n for _, n in reasons)), _listed(reasons) or "-"))
     return _section("validation", "Validation: rows of this month", table=_table(heads, rows))
 
 
@@ -307,10 +333,9 @@ def _outcomes(plan: Mapping[str, Any]) -> str:
 def _margins(margins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """A row for the plan as a whole and for each stratum; two columns for each kind of limit that was weighed."""
     kinds = list(dict.fromkeys(_LIMITS[margin["limit"]] for margin in margins))
-    heads = [("Of", "name"), ("Changes", "number")]
+    heads = [("Of", "name"), ("Result", "state"), ("Changes", "number")]
     for kind in kinds:
         heads += [(f"{kind}: limit", "number"), ("margin", "number")]
-    heads.append(("Result", "state"))
     strata: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for margin in margins:
         strata[margin["stratum"]].append(margin)
@@ -328,31 +353,29 @@ def _margin_row(stratum: str, margins: Sequence[Mapping[str, Any]], kinds: Seque
     name = "all accounts" if stratum == "all" else stratum
     name += " (share of a first live run)" if is_first else ""
     word, tone = ("passed", "bad") if is_passed else ("within", "good")
-    return _row(name, _count(margins[0]["changes"]), *cells, word, tone=tone)
+    return _row(name, word, _count(margins[0]["changes"]), *cells, tone=tone)
 
 
 def _outbox(month: Mapping[str, Any], moment: Mapping[str, Any]) -> Section:
-    states: dict[str, dict[str, int]] = defaultdict(dict)
+    states: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    totals: dict[str, int] = dict.fromkeys(_STATES_ALWAYS, 0)
     for row in moment["outbox"]:
-        states[row["kind"]][row["state"]] = row["messages"]
+        states[row["kind"]].append((row["state"], row["messages"]))
+        totals[row["state"]] = totals.get(row["state"], 0) + row["messages"]
     rendered = {row["kind"]: row["messages"] for row in month["notices"] or ()}
-    names = [*_STATES_ALWAYS, *sorted({state for of in states.values() for state in of} - set(_STATES_ALWAYS))]
-    heads = [("Kind", "name"), ("Rendered", "number"), *((_words(name), "number") for name in names)]
+    nothing = None if month["notices"] is None else 0
+    heads = (("Kind", "name"), ("Rendered", "number"), ("In the outbox", "text"))
     rows = []
     for kind in sorted({*states, *rendered}):
-        rows.append(_row(kind, _count(rendered.get(kind, 0)), *(_count(states[kind].get(name, 0)) for name in names)))
+        rows.append(_row(_words(kind), _count(rendered.get(kind, nothing)), _listed(states[kind]) or "none"))
+    total = None if month["notices"] is None else sum(rendered.values())
+    rows.append(_row("all kinds", _count(total), _listed(totals.items())))
     unreached = moment["unreached"]
-    notes = []
-    if month["notices"] is None:
-        notes.append(f"How many notices were rendered is {NOT_KNOWN}.")
-    if not rows:
-        notes.append("No message of the month was in the outbox.")
     if unreached is None:
-        notes.append("A shadow run owes nobody a notice.")
+        note = "A shadow run owes nobody a notice."
     else:
-        notes.append(f"Notices that reach nobody: {_listed(unreached.items()) or 'none'}.")
-    title = "Notices and outbox, as they were when this was written"
-    return _section("outbox", title, notes=notes, table=_table(heads, rows))
+        note = f"Notices that reach nobody: {_listed(unreached.items()) or 'none'}."
+    return _section("outbox", "Notices and outbox when this was written", notes=[note], table=_table(heads, rows))
 
 
 def _made_with(month: Mapping[str, Any], moment: Mapping[str, Any]) -> Section:
@@ -360,17 +383,20 @@ def _made_with(month: Mapping[str, Any], moment: Mapping[str, Any]) -> Section:
     facts = []
     for name, label in _VERSIONS.items():
         value = versions[name]
-        facts.append(_hash(label, value) if name.endswith("_sha256") else _fact(label, value or NOT_KNOWN))
+        facts.append(_short_hash(label, value) if name.endswith("_sha256") else _fact(label, value or NOT_KNOWN))
     if plan is not None:
-        facts.append(_hash("Rule cells that held", plan["rules_sha256"]))
-        facts.append(_hash("Policy of the plan", plan["policy_version"]))
-    facts.append(_hash("Coverage", month["coverage"]["coverage_id"]))
+        facts.append(_short_hash("Rule cells that held", plan["rules_sha256"]))
+        facts.append(_short_hash("Policy of the plan", plan["policy_version"]))
+    facts.append(_short_hash("Coverage", month["coverage"]["coverage_id"]))
     for made in month["statements"]["made_with"]:
-        facts.append(_hash("Statement templates", made["template_version"]))
+        facts.append(_short_hash("Statement templates", made["template_version"]))
         others = (made["typesetter_version"], made["locale_version"])
         facts.append(_fact("Statements set by", ", ".join(filter(None, others)) or NOT_KNOWN))
-    facts.append(_fact("Sealed files", f"{len(month['files']):,}, each with its hash in certificate.json"))
-    return _section("versions", "Made with", facts=facts)
+    facts.append(_fact("Sealed files", f"{len(month['files']):,}"))
+    note = (
+        f"Hashes by their first {HASH_SHOWN} characters; certificate.json has them whole, and that of each sealed file."
+    )
+    return _section("versions", "Made with", notes=[note], facts=facts)
 
 
 def _foot(content: Mapping[str, Any], sha256: str) -> list[Fact]:

@@ -195,7 +195,7 @@ def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
 
     The summary holds counts, sums over all accounts, hashes and places, and nothing about one account. ``result`` is
     ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``. Raises
-    ``DataError`` where a proof of the certificate does not hold: it is written and says so, and the month is not closed.
+    ``DataError`` where a proof of the certificate does not hold: it is written and says so, but the month stays open.
     """
     _refuse_replaced(ws, Period.parse(month["period"]))
     summary = _close(ws, month, summarise(ws, month))
@@ -462,8 +462,12 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def _certificate_line(certificate: dict[str, Any]) -> str:
-    checks = ", ".join(f"{result.replace('_', ' ')} {number}" for result, number in certificate["checks"].items())
+    checks = ", ".join(f"{number} {_CHECK_WORDS[result]}" for result, number in certificate["checks"].items() if number)
+    as_before = "" if certificate["is_new"] else ", as it was"
     return (
-        f"Certificate version {certificate['version']}{'' if certificate['is_new'] else ' (as it was)'}: checks {checks}; "
+        f"Certificate, version {certificate['version']}{as_before}: of its checks {checks}; "
         f"{certificate['folder']}/certificate.html"
     )
+
+
+_CHECK_WORDS = {"holds": "hold", "does_not_hold": "do not hold", "not_checked": "could not be made"}

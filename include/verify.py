@@ -287,8 +287,8 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         f"Notices that were to be told, none of which contradicts the outbox: {facts['notices_owed']:,}",
         f"Plans that hash to their decisions: {plans['hashed']:,}; decided again from what is sealed, and the same: "
         f"{plans['decided_again']:,}",
-        f"Certificates of months, each the one that the chain tells of: {certificates['told']:,}; of runs beside the record, "
-        f"each as its own list of hashes says: {certificates['beside']:,}",
+        f"Certificates of months, each as the chain tells: {certificates['told']:,}; of runs beside the record, each "
+        f"as it was written: {certificates['beside']:,}",
     ]
     for name, months in facts["moved"].items():
         lines.append(f"{name}: the source moved in {', '.join(months)}; the next run publishes the difference")

@@ -106,8 +106,8 @@ def _verify_seals(certificate: Certificate, link: Link, sealed: dict[str, str]) 
     for dataset, sha256 in sorted(sealed.items()):
         if named.get(dataset, sha256) != sha256:
             raise DataError(
-                f"the certificate that {describe_link(link)} tells of names another file {dataset} than was sealed when "
-                f"{link.subject} was closed: restore the lake and the database from a backup"
+                f"the certificate that {describe_link(link)} tells of names another file {dataset} than was sealed "
+                f"when {link.subject} was closed: restore the lake and the database from a backup"
             )
 
 

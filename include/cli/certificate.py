@@ -42,9 +42,14 @@ def certificate(
         from include.certificate_words import certificate_lines
 
         changes, chain = find_changes(ws, found), find_head(ws, found)
-        facts = {"certificate": found.content, "sha256": found.sha256["json"], "folder": str(found.folder)}
+        facts = {
+            "certificate": found.content,
+            "sha256": found.sha256["json"],
+            "folder": str(found.folder),
+            "changed_since": changes,
+            "audit_chain": chain,
+        }
         lines = [*certificate_lines(found.content, found.sha256["json"]), f"Files: {found.folder}"]
-        facts |= {"changed_since": changes, "audit_chain": chain}
         show(as_json, facts, [*lines, *change_lines(changes, chain)])
         return
     content = found.read(format_)

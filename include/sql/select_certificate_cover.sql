@@ -1,4 +1,4 @@
--- Purpose: How many postings of the month there are, how many stand on statement lines, how many are of parked accounts.
+-- Purpose: How many postings of the month there are, on statement lines and of parked accounts, with their sums.
 -- Grain: one row.
 -- Reads: statement_heads, statement_lines, transactions
 -- Writes: nothing, returns counts and sums in cents
