@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy import select
 
+from include.carm.period import Period
 from include.feeds import LEDGER_FEEDS
 from include.operations_schema import COVERAGE, FEED_COVERAGE
 
 if TYPE_CHECKING:
-    from include.carm.period import Period
     from include.carm.policy import Feed, Policy
     from include.workspace import Workspace
 
@@ -127,6 +127,25 @@ class _FeedMonth:
             return row.first_period if row.state == "received" else None
         # A day before there were postings is a slip of the pen, not the feed's beginning.
         return str(self.ws.calendar.period_of(date.fromisoformat(row.first_day))) if row.first_day >= "1980" else None
+
+
+def gap_stretches(grid: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a grid that are gaps: together where months of a feed that follow each other lack the same thing."""
+    stretch: list[dict[str, Any]] = []
+    for row in grid:
+        if row["word"] in COVERED:
+            continue
+        goes_on = (
+            stretch
+            and (row["feed"], row["word"]) == (stretch[-1]["feed"], stretch[-1]["word"])
+            and Period.parse(stretch[-1]["period"]).next() == Period.parse(row["period"])
+        )
+        if stretch and not goes_on:
+            yield stretch
+            stretch = []
+        stretch.append(row)
+    if stretch:
+        yield stretch
 
 
 def coverage_id(ws: Workspace, period: Period) -> str:

@@ -191,36 +191,54 @@ def _applied_changes(ws: Workspace, period: Period) -> int:
 
 
 def close_month(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
-    """Write the month's summary (``summaries/``), release its lock and clear its working files.
+    """Write the month's certificate and summary (``summaries/``), release its lock and clear its working files.
 
     The summary holds counts, sums over all accounts, hashes and places, and nothing about one account. ``result`` is
-    ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``.
+    ``unchanged`` when the run left every file of the month as it was and changed no account, else ``done``. Raises
+    ``DataError`` where a proof of the certificate does not hold: it is written and says so, but the month stays open.
     """
-    _tell_seals(ws, Period.parse(month["period"]))
-    summary = summarise(ws, month)
-    _write_summary(ws, summary)
+    _refuse_replaced(ws, Period.parse(month["period"]))
+    summary = _close(ws, month, summarise(ws, month))
     release_month(ws, month)
     _clear_staging(ws, month["run_id"])
     return summary
 
 
 def close_again(ws: Workspace, month: dict[str, Any]) -> dict[str, Any]:
-    """Write the summary of a closed month anew, after its plan was applied late, and give the month's lock back.
+    """Write certificate and summary of a closed month anew, after its plan was applied late, and give its lock back.
 
     It stays the summary of the run that made the month, with what has come of its plan since.
     """
-    _tell_seals(ws, Period.parse(month["period"]))
+    _refuse_replaced(ws, Period.parse(month["period"]))
     before = read_summary(ws, Period.parse(month["period"]), month["area"])
     summary = summarise(ws, {**month, "run_id": before["run_id"] if before else month["run_id"]})
-    _write_summary(ws, summary)
+    summary = _close(ws, month, summary)
     release_month(ws, month)
     return summary
 
 
-def _tell_seals(ws: Workspace, period: Period) -> None:
-    with write_transaction(ws.operations) as connection:
-        if statement_registry.is_issued(connection, period):
+def _refuse_replaced(ws: Workspace, period: Period) -> None:
+    """Raise ``DataError`` where a file of a month that was closed before is another one now."""
+    with ws.operations.connect() as connection:
+        if statement_registry.is_closed(connection, period):
             statement_registry.tell_seals(connection, str(period))
+
+
+def _close(ws: Workspace, month: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+    """Write the certificate, close an issued month, and write the summary, which names the head that tells of both.
+
+    The certificate comes first: a run that dies before the month is closed is completed by the next one.
+    """
+    from include.certificate_step import publish_certificate, require_proved
+
+    certificate = publish_certificate(ws, month, summary)
+    require_proved(certificate, month["period"])
+    with write_transaction(ws.operations) as connection:
+        if statement_registry.is_issued(connection, Period.parse(month["period"])):
+            statement_registry.tell_seals(connection, month["period"])
+    whole = {**summary, "certificate": certificate, "audit_chain_head": _chain_head(ws)}
+    _write_summary(ws, whole)
+    return whole
 
 
 def _write_summary(ws: Workspace, summary: dict[str, Any]) -> None:
@@ -435,6 +453,21 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     issued = "issued" if summary["issued"] else "not issued (shadow)"
     lines.append(f"Statements are {issued}. Documents: {summary['places']['documents']}")
     lines.append(f"Data: {summary['places']['lake']}  Data Docs: {summary['places']['data_docs']}")
+    # A summary of an earlier release says nothing of it.
+    if certificate := summary.get("certificate"):
+        lines.append(_certificate_line(certificate))
     if summary["audit_chain_head"]:
         lines.append(f"Audit chain head: {summary['audit_chain_head']}")
     return lines
+
+
+def _certificate_line(certificate: dict[str, Any]) -> str:
+    checks = ", ".join(f"{number} {_CHECK_WORDS[result]}" for result, number in certificate["checks"].items() if number)
+    as_before = "" if certificate["is_new"] else ", as it was"
+    return (
+        f"Certificate, version {certificate['version']}{as_before}: of its checks {checks}; "
+        f"{certificate['folder']}/certificate.html"
+    )
+
+
+_CHECK_WORDS = {"holds": "hold", "does_not_hold": "do not hold", "not_checked": "could not be made"}

@@ -12,7 +12,7 @@ from include.audit import chain_head
 from include.carm.counts import tell_count
 from include.carm.errors import DataError
 from include.carm.period import Period
-from include.coverage import COVERED, coverage_grid, coverage_id
+from include.coverage import COVERED, coverage_grid, coverage_id, gap_stretches
 from include.operations_plan_tables import PLANS
 from include.operations_statement_tables import ISSUED_MONTHS
 from include.owed_months import owed_by_month, owed_lines
@@ -176,19 +176,7 @@ def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
 
 def gap_sentences(grid: Sequence[dict[str, Any]]) -> Iterator[str]:
     """One sentence for each stretch of months that lack the same thing of the same feed."""
-    stretch: list[dict[str, Any]] = []
-    for row in [*grid, None]:
-        goes_on = (
-            row is not None
-            and stretch
-            and (row["feed"], row["word"]) == (stretch[-1]["feed"], stretch[-1]["word"])
-            and Period.parse(stretch[-1]["period"]).next() == Period.parse(row["period"])
-        )
-        if stretch and not goes_on:
-            yield _gap_sentence(stretch)
-            stretch = []
-        if row is not None and row["word"] not in COVERED:
-            stretch.append(row)
+    return (_gap_sentence(stretch) for stretch in gap_stretches(grid))
 
 
 def _gap_sentence(stretch: Sequence[dict[str, Any]]) -> str:

@@ -28,6 +28,7 @@ from include.source_totals import source_totals
 from include.statement_reader import count_true_documents
 from include.statement_versions import count_true_reissues
 from include.tellings import count_contradictions
+from include.verify_certificates import verify_certificates
 from include.verify_chain import Chain, describe_link, read_chain, require_head, verify_records
 from include.verify_plans import AREAS, note_register, verify_plans
 
@@ -75,6 +76,7 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
     documents += count_true_reissues(ws, period)
     notices = sum(count_true_notices(ws, area, period) for area in AREAS)
     plans = verify_plans(ws, chain, period)
+    certificates = verify_certificates(ws, chain, period)
     with ws.spill_folder() as spill, engine.connect(spill_folder=spill) as con:
         rows = sum(_verify_ledger(ws, lake, con, feed, last) for feed in LEDGER_FEEDS)
         statements = _verify_chain(lake, con, months)
@@ -97,7 +99,8 @@ def verify(ws: Workspace, period: Period | None = None, *, head: str | None = No
         "plans": {"hashed": plans.hashed, "decided_again": plans.decided_again},
         # An older month knows nothing of what was posted, or loaded, since.
         "moved": _moved(ws, lake, last) if last == extracted[-1] else {},
-        "notes": [*plans.notes, *notes],
+        "certificates": {"told": certificates.told, "beside": certificates.beside},
+        "notes": [*plans.notes, *certificates.notes, *notes],
         "newest_issued": str(newest) if newest else None,
         "chain_head": chain.head,
     }
@@ -260,7 +263,7 @@ def _moved(ws: Workspace, lake: Lake, last: Period) -> dict[str, list[str]]:
 
 def verify_lines(facts: dict[str, Any]) -> list[str]:
     """What :func:`verify` found, for people."""
-    records, plans = facts["records"], facts["plans"]
+    records, plans, certificates = facts["records"], facts["plans"], facts["certificates"]
     told = (
         ("carm_plans", "plan"),
         ("carm_approvals", "answer"),
@@ -284,6 +287,8 @@ def verify_lines(facts: dict[str, Any]) -> list[str]:
         f"Notices that were to be told, none of which contradicts the outbox: {facts['notices_owed']:,}",
         f"Plans that hash to their decisions: {plans['hashed']:,}; decided again from what is sealed, and the same: "
         f"{plans['decided_again']:,}",
+        f"Certificates of months, each as the chain tells: {certificates['told']:,}; of runs beside the record, each "
+        f"as it was written: {certificates['beside']:,}",
     ]
     for name, months in facts["moved"].items():
         lines.append(f"{name}: the source moved in {', '.join(months)}; the next run publishes the difference")
