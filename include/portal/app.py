@@ -18,6 +18,7 @@ from include.portal import (
     accounts,
     accounts_reinstate,
     accounts_statements,
+    certificates,
     dag_run,
     data_docs,
     month_page,
@@ -50,6 +51,7 @@ _TITLES = {
 ROUTERS = (
     months.router,
     month_page.router,
+    certificates.router,
     dag_run.router,
     trends.router,
     data_docs.router,
