@@ -9,7 +9,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse
 
-from include.person_records import LONGEST_REASON, require_reason
 from include.portal.accounts import Bn15
 from include.portal.pages import HEADERS, CheckedForm
 from include.portal.staff import Reader
@@ -24,10 +23,12 @@ async def reinstate(
     request: Request,
     staff: Reader,
     bn15: Bn15,
-    reason: Annotated[str, Form(min_length=3, max_length=LONGEST_REASON)],
+    reason: Annotated[str, Form(min_length=3, max_length=500)],
     effective_on: Annotated[date, Form()],
 ) -> RedirectResponse:
     """Start a run that reinstates the account, in the name of who fills the form in; the Dag says what it refuses."""
+    from include.person_records import require_reason
+
     staff.require_start(REINSTATE_DAG)
     conf = {"bn15": bn15, "reason": require_reason(reason), "effective_on": effective_on.isoformat()}
     body = {"logical_date": None, "conf": conf}

@@ -51,7 +51,7 @@ class Plot:
             return f"{last.name}: {self.write(last.value)}, as in every month since {first.name}."
         least, most = min(self.points, key=_value), max(self.points, key=_value)
         return (
-            f"{last.name}: {self.write(last.value)}. Since {first.name} between {self.write(least.value)} "
+            f"{last.name}: {self.write(last.value)}. From {first.name} on between {self.write(least.value)} "
             f"({least.name}) and {self.write(most.value)} ({most.name})."
         )
 

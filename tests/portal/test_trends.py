@@ -130,7 +130,7 @@ def test_points_go_from_edge_to_edge_and_a_single_one_stands_in_the_middle():
     [
         ((7,), "2021-01: 7."),
         ((7, 7), "2021-02: 7, as in every month since 2021-01."),
-        ((7, 9, 8), "2021-03: 8. Since 2021-01 between 7 (2021-01) and 9 (2021-02)."),
+        ((7, 9, 8), "2021-03: 8. From 2021-01 on between 7 (2021-01) and 9 (2021-02)."),
     ],
 )
 def test_a_plot_says_in_words_what_it_shows(values, said):
