@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from include.airflow_api import AirflowApi
-from tests.office import Office, open_office
+from tests.office import PATIENCE_SECONDS, Office, open_office
 from tests.prepared import Prepared, december
 
 FORM = "application/x-www-form-urlencoded"
@@ -26,7 +26,7 @@ def office(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def ask(office: Office, path: str, headers: dict[str, str], form: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Status, text and ``Location`` of the answer to a request to the portal."""
-    connection = http.client.HTTPConnection("127.0.0.1", office.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", office.port, timeout=PATIENCE_SECONDS)
     try:
         body = None if form is None else urlencode(form)
         method = "GET" if form is None else "POST"
