@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.carm.errors import CarmError, DataError, Refused, Unavailable, UsageError
-from include.portal import months
+from include.portal import months, outbox, quarantine
 from include.portal.pages import HEADERS, TEMPLATE_FOLDER, render
 from include.portal.staff import Reader
 from include.workspace import Workspace
@@ -36,7 +36,7 @@ _TITLES = {
     422: "That cannot be asked",
     503: "Not available",
 }
-ROUTERS = (months.router,)
+ROUTERS = (months.router, quarantine.router, outbox.router)
 """What the portal consists of, a module a room."""
 
 
@@ -103,5 +103,3 @@ async def tell_fault(request: Request, error: Exception) -> Response:
 def _say(request: Request, status: int, text: str, headers: Any = None) -> Response:
     title = _TITLES.get(status, "Something went wrong")
     return render(request, "refusal.html", staff=None, status=status, headers=headers, title=title, text=text)
-
-

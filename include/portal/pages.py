@@ -84,14 +84,18 @@ def render(
 ) -> HTMLResponse:
     """A page from ``template``; ``staff`` is None only on pages that say why somebody was not let in."""
     up = way_up(request)
-    html = environment().get_template(template).render(
-        up=up,
-        # From the portal's root, which lies below the server's, to a page of Airflow itself.
-        airflow=f"{up}../",
-        staff=staff,
-        token=form_token(request, staff) if staff else "",
-        navigation=NAVIGATION,
-        **context,
+    html = (
+        environment()
+        .get_template(template)
+        .render(
+            up=up,
+            # From the portal's root, which lies below the server's, to a page of Airflow itself.
+            airflow=f"{up}../",
+            staff=staff,
+            token=form_token(request, staff) if staff else "",
+            navigation=NAVIGATION,
+            **context,
+        )
     )
     return HTMLResponse(html, status, {**HEADERS, **(headers or {})})
 
