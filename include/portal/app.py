@@ -18,13 +18,13 @@ from include.portal import (
     accounts,
     accounts_reinstate,
     accounts_statements,
-    certificates,
     dag_run,
     data_docs,
     month_page,
     months,
+    outbox,
+    quarantine,
     review,
-    trends,
 )
 from include.portal.pages import HEADERS, TEMPLATE_FOLDER, render
 from include.portal.staff import Reader
@@ -51,14 +51,14 @@ _TITLES = {
 ROUTERS = (
     months.router,
     month_page.router,
-    certificates.router,
     dag_run.router,
-    trends.router,
     data_docs.router,
     review.router,
     accounts.router,
     accounts_statements.router,
     accounts_reinstate.router,
+    quarantine.router,
+    outbox.router,
 )
 """What the portal consists of, a module a room."""
 
