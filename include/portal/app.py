@@ -18,6 +18,7 @@ from include.portal import (
     accounts,
     accounts_reinstate,
     accounts_statements,
+    certificates,
     dag_run,
     data_docs,
     month_page,
@@ -25,6 +26,7 @@ from include.portal import (
     outbox,
     quarantine,
     review,
+    trends,
 )
 from include.portal.pages import HEADERS, TEMPLATE_FOLDER, render
 from include.portal.staff import Reader
@@ -51,7 +53,9 @@ _TITLES = {
 ROUTERS = (
     months.router,
     month_page.router,
+    certificates.router,
     dag_run.router,
+    trends.router,
     data_docs.router,
     review.router,
     accounts.router,
