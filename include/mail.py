@@ -6,6 +6,7 @@ or a subject holds: a text is brought to one line before it becomes a header.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from binascii import b2a_qp
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,6 +109,21 @@ def compose_again(message: Mapping[str, Any], parts: Parts) -> bytes:
     letterhead, link = Letterhead(kept["from_name"], kept["reply_to"], ""), kept.get("link")
     sender = Sender(kept["from"], letterhead, kept.get("mailbox", ""), (lambda _: link) if link else None)
     return compose_mail(message, parts, sender, datetime.fromisoformat(kept["date"]))
+
+
+_GIVEN = ("sending", "sent", "failed", "unknown")
+"""States of a message that the server was given, if its ``mime_sha256`` says so: planned again, it will be another."""
+
+
+def handed_over(message: Mapping[str, Any], parts: Parts) -> tuple[bytes, bool] | None:
+    """The mail as the server was given it, and whether its SHA-256 is the recorded one; None where it was given none.
+
+    It is another one where the row was changed, or where another release composed it.
+    """
+    if not (message["mime_sha256"] and message["state"] in _GIVEN):
+        return None
+    mail = compose_again(message, parts)
+    return mail, hashlib.sha256(mail).hexdigest() == message["mime_sha256"]
 
 
 def _fill_in(part: bytes, link: str | None) -> str:

@@ -62,8 +62,9 @@ OUTBOX = Table(
     UniqueConstraint("kind", "recipient_key", "about", "version"),
     # In the order in which they are sent: a sender asks for the next few many times an hour.
     Index("ix_carm_outbox_state", "state", "next_attempt_at", "period", "version", "message_key"),
-    Index("ix_carm_outbox_period", "period", "kind"),
     Index("ix_carm_outbox_about", "about"),
+    # In the order in which they are listed to people, and all that they are counted by.
+    Index("ix_carm_outbox_period", "period", "kind", "state", "message_key"),
 )
 
 # What a digest tells in the place of messages of its recipient, so that no event is told twice, and none is lost.

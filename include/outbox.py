@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, exists, func, or_, select, update
+from sqlalchemy import bindparam, exists, func, literal, or_, select, tuple_, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import in_slices
@@ -304,4 +304,32 @@ def count_messages(connection: Connection, period: str | None = None) -> list[di
     if period is not None:
         query = query.where(OUTBOX.c.period == period)
     query = query.group_by(OUTBOX.c.kind, OUTBOX.c.state).order_by(OUTBOX.c.kind, OUTBOX.c.state)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def count_by_month(connection: Connection) -> list[dict[str, Any]]:
+    """``period, kind, state, messages`` of the whole outbox, the newest month first."""
+    by = [OUTBOX.c[name] for name in ("period", "kind", "state")]
+    query = select(*by, func.count().label("messages")).group_by(*by)
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    return sorted(rows, key=lambda row: (row["period"], row["kind"], row["state"]), reverse=True)
+
+
+PLACE = ("period", "kind", "state", "message_key")
+"""What a message is listed by: a page goes on after the place of the last one on the page before."""
+
+
+def page_messages(
+    connection: Connection, which: Mapping[str, str], after: Sequence[str] | None, limit: int
+) -> list[dict[str, Any]]:
+    """At most ``limit`` messages of ``which`` period, kind and state, the newest month first, and no address.
+
+    Those that follow the place ``after``; what comes before it is not read, however much that is.
+    """
+    names = (*PLACE, "about", "version", "language", "attempts", "reply", "changed_at", "next_attempt_at", "headers")
+    place = [OUTBOX.c[name] for name in PLACE]
+    query = select(*(OUTBOX.c[name] for name in names)).where(*(OUTBOX.c[name] == it for name, it in which.items()))
+    if after is not None:
+        query = query.where(tuple_(*place) < tuple_(*map(literal, after)))
+    query = query.order_by(*(column.desc() for column in place)).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]

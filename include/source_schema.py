@@ -21,10 +21,11 @@ from sqlalchemy import (
     exists,
     func,
     inspect,
-    literal_column,
     select,
+    text,
 )
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.schema import CreateIndex
 
 from include.database import read_snapshot
 from include.feeds import LEDGER_FEEDS, SNAPSHOT_FEEDS
@@ -54,11 +55,12 @@ def canonical_bn15(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """An account number in upper case, without spaces and hyphens: how the same number in two spellings is one.
 
     The same as ``normalise`` of the business numbers and as staging. Written with literals, and not with parameters,
-    because an index over this expression serves only the very same expression.
+    because an index over this expression serves only the very same expression; and these are text, for an index takes
+    the first column of its expression for that of its table, and a literal column is of none.
     """
     expression = func.upper(column)
     for separator in ("' '", "'-'"):
-        expression = func.replace(expression, literal_column(separator), literal_column("''"))
+        expression = func.replace(expression, text(separator), text("''"))
     return expression
 
 
@@ -110,7 +112,8 @@ def create_indexes(connection: Connection, names: Iterable[str]) -> None:
     """Create the indexes of the source tables ``names``, where they are missing."""
     for name in names:
         for index in sorted(TABLES[name].indexes, key=lambda index: str(index.name)):
-            index.create(connection, checkfirst=True)
+            # Looked for by the database itself: SQLAlchemy does not see an index over an expression.
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def table_columns(connection: Connection, name: str) -> set[str]:

@@ -30,7 +30,8 @@ def find_history(ws: Workspace, bn15: str, period: Period | None = None) -> dict
     query = (
         select(STATEMENT_REGISTRY, ISSUED_MONTHS.c.issued_on)
         .join_from(STATEMENT_REGISTRY, ISSUED_MONTHS, registry.period == ISSUED_MONTHS.c.period)
-        .where(registry.bn15 == number)
+        # The key of the registry begins with the month: with both it finds the rows, without one it reads them all.
+        .where(registry.period.in_(select(ISSUED_MONTHS.c.period)), registry.bn15 == number)
         .order_by(registry.period, registry.version)
     )
     if period is not None:

@@ -223,6 +223,12 @@ def count_unreached(connection: Connection, period: str) -> dict[str, int]:
     return dict(sorted(counted.items()))
 
 
+def list_months(connection: Connection) -> list[str]:
+    """The months that have notices, the newest first."""
+    months = select(NOTICE_INTENTS.c.period).distinct().order_by(NOTICE_INTENTS.c.period.desc())
+    return list(connection.execute(months).scalars())
+
+
 # What is not told any more
 
 

@@ -44,10 +44,14 @@ class Office:
     def workspace(self) -> Workspace:
         return Workspace.open(self.data)
 
+    @property
+    def passwords(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads((self.data / "airflow" / "passwords.json").read_text())
+        return found
+
     def as_user(self, user: str) -> AirflowApi:
-        passwords = json.loads((self.data / "airflow" / "passwords.json").read_text())
         api = AirflowApi(self.address)
-        api.log_in(user, passwords[user])
+        api.log_in(user, self.passwords[user])
         return api
 
     def trigger(self, user: str, dag_id: str, conf: dict[str, str], partition_key: str | None = None) -> str:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PARTS = ("text", "html", "mail")
-_BEGUN = ("sending", "sent", "failed", "unknown")
-"""States of a message that the server was given, if its ``mime_sha256`` says so: planned again, it will be another."""
 _COMPOSED = {
     "handed_over": "This is the mail as the server was given it: it has the SHA-256 that was recorded before",
     "otherwise": (
@@ -284,15 +282,12 @@ def letters(ws: Workspace, as_json: bool, period: str) -> None:
 
 def _compose(message: Mapping[str, Any], parts: Any) -> tuple[bytes, str]:
     """The mail, and a key of ``_COMPOSED`` that says what it is."""
-    from hashlib import sha256
-
     from include.airflow_settings import AirflowSettings
-    from include.mail import compose_again, compose_mail
+    from include.mail import compose_mail, handed_over
     from include.mail_route import MailRoute
     from include.system_clock import SystemClock
 
-    if message["mime_sha256"] and message["state"] in _BEGUN:
-        mail = compose_again(message, parts)
-        return mail, "handed_over" if sha256(mail).hexdigest() == message["mime_sha256"] else "otherwise"
+    if given := handed_over(message, parts):
+        return given[0], "handed_over" if given[1] else "otherwise"
     route = MailRoute.of(AirflowSettings.load().connection("carm_smtp"))
     return compose_mail(message, parts, route.sender, SystemClock().instant()), "now"

@@ -6,7 +6,7 @@ What is masked is shown as the answer of a form, after it was recorded who sees 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from include.carm.business_number import is_bn9, is_valid_bn15, normalise
 from include.carm.errors import DataError, UsageError
 from include.carm.period import Period
-from include.portal.accounts_lake import ITEMS_A_PAGE, OPEN_ITEMS_SHOWN, AccountInLake, FeedName
+from include.portal.accounts_lake import DECISIONS_SHOWN, ITEMS_A_PAGE, OPEN_ITEMS_SHOWN, AccountInLake, FeedName
 from include.portal.accounts_records import find_what_to_undo, read_records, read_statements
 from include.portal.accounts_register import read_register, tell_force
 from include.portal.accounts_search import MOST, find_by_firm, find_by_name
@@ -76,10 +76,12 @@ def show_account(
     staff: Reader,
     ws: InWorkspace,
     bn15: Bn15,
+    decisions: Annotated[Literal["newest", "all"], Query()] = "newest",
     started: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:+~-]{1,250}$")] = None,
 ) -> HTMLResponse:
     """All that is known of the account, masked; ``started`` is the run that a form of this page has just started."""
-    return _show_account(request, staff, read_account(ws, bn15), is_masked=True, started=started)
+    account = read_account(ws, bn15, most_decisions=None if decisions == "all" else DECISIONS_SHOWN)
+    return _show_account(request, staff, account, is_masked=True, started=started)
 
 
 @router.post("/accounts/{bn15}/unmask", response_class=HTMLResponse, dependencies=[CheckedForm])
@@ -90,14 +92,15 @@ def unmask_account(request: Request, staff: Reader, ws: InWorkspace, bn15: Bn15)
     return _show_account(request, staff, account, is_masked=False)
 
 
-def read_account(ws: Workspace, bn15: str) -> dict[str, Any]:
+def read_account(ws: Workspace, bn15: str, *, most_decisions: int | None = DECISIONS_SHOWN) -> dict[str, Any]:
     """Everything that the page shows, unmasked. Raises ``DataError`` for an account that nobody knows."""
     from include import engine
 
     lake = AccountInLake(ws, bn15)
     register, records, statements = read_register(ws, lake.bn15), read_records(ws, lake.bn15), read_statements(ws, bn15)
     with engine.connect() as con:
-        standing, decisions, open_items = lake.read_standing(con), lake.read_decisions(con), lake.read_open_items(con)
+        standing, open_items = lake.read_standing(con), lake.read_open_items(con)
+        decisions = lake.read_decisions(con, most_decisions)
         rendered, brokers = lake.read_rendered(con, records["issued"]), lake.read_brokers(con)
         firms = lake.read_firm_names(con, (row["provider_bn9"] for row in register["delegations"]))
     if not (register["versions"] or standing or statements):
@@ -112,6 +115,7 @@ def read_account(ws: Workspace, bn15: str) -> dict[str, Any]:
         "standing": standing,
         "open_items": open_items,
         "decisions": decisions,
+        "has_more_decisions": most_decisions is not None and len(lake.months("account_decisions")) > most_decisions,
         "statements": statements,
         "rendered": rendered,
         **records,

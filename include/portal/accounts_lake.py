@@ -23,6 +23,7 @@ FeedName = Literal["transactions", "export_declarations"]
 
 ITEMS_A_PAGE = 50
 OPEN_ITEMS_SHOWN = 50
+DECISIONS_SHOWN = 12
 _FIRM = 10_000
 _STANDING = (
     *("balance_cents", "under_review_cents", "under_review_items", "has_open_quarantine"),
@@ -93,9 +94,9 @@ class AccountInLake:
         months = self._newest("open_items")
         return self._rows(con, "open_items", months, _OPEN_ITEM, "due_on NULLS FIRST, posted_on", OPEN_ITEMS_SHOWN + 1)
 
-    def read_decisions(self, con: DuckDBPyConnection) -> list[dict[str, Any]]:
-        """The decision of each month, the newest first."""
-        months = self.months("account_decisions")
+    def read_decisions(self, con: DuckDBPyConnection, most: int | None = DECISIONS_SHOWN) -> list[dict[str, Any]]:
+        """The decisions of the newest ``most`` months, or of all, the newest first: each month is another file."""
+        months = self.months("account_decisions")[-(most or 0) :]
         return self._rows(con, "account_decisions", months, _DECISION, "period DESC", len(months))
 
     def read_rendered(self, con: DuckDBPyConnection, issued: Iterable[str]) -> list[str]:

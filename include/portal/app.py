@@ -23,6 +23,8 @@ from include.portal import (
     data_docs,
     month_page,
     months,
+    outbox,
+    quarantine,
     review,
     trends,
 )
@@ -59,6 +61,8 @@ ROUTERS = (
     accounts.router,
     accounts_statements.router,
     accounts_reinstate.router,
+    quarantine.router,
+    outbox.router,
 )
 """What the portal consists of, a module a room."""
 

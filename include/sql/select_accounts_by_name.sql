@@ -2,8 +2,10 @@
 -- Grain: one row per account.
 -- Reads: accounts
 -- Writes: nothing, returns what a person looked for
--- Parameters: $pattern (text, a regular expression), $most (integer)
+-- Parameters: $pattern (text), $most (integer)
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- The pattern is a regular expression: it knows the spellings of each letter.
 SELECT
     accounts.bn15,
     accounts.legal_name,

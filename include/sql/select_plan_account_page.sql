@@ -2,13 +2,12 @@
 -- Grain: one row per account of the part, and one without an account where the part has none.
 -- Reads: plan_accounts
 -- Writes: nothing, returns what a person is shown
--- Parameters: $actions (list of texts), $program_type (text or NULL: any), $province (text or NULL: any),
---             $reason (text or NULL: any), $bn_prefix (text), $sort (text), $is_descending (flag),
---             $rows (integer), $rows_before (integer)
+-- Parameters: $actions (texts), $program_type (text), $province (text), $reason (text), $bn_prefix (text),
+--             $sort (text), $is_descending (flag), $rows (integer), $rows_before (integer)
 -- Rerun: same inputs give the same rows in the same order.
 --
--- found: how many accounts there are, whatever the part. Only the keys are put in order. $sort: bn15, program_type,
--- province, action, reason, clock_on.
+-- NULL as $program_type, $province or $reason: any. $sort: bn15, program_type, province, action, reason, clock_on.
+-- found: how many accounts there are, whatever the part. Only the keys are put in order.
 WITH matching AS (
     SELECT
         account_key,
@@ -30,7 +29,7 @@ WITH matching AS (
 ),
 
 counted AS (
-    SELECT COUNT(*) AS found
+    SELECT count(*) AS found
     FROM matching
 ),
 

@@ -2,14 +2,14 @@
 -- Grain: one row per account that was drawn.
 -- Reads: plan_accounts
 -- Writes: nothing, returns what a person is shown
--- Parameters: $actions (list of texts), $plan_hash (text), $size (integer)
+-- Parameters: $actions (texts), $plan_hash (text), $size (integer)
 -- Rerun: same inputs give the same rows in the same order.
 --
 -- The plan's hash draws: nobody can choose it, and who looks again sees the same accounts.
 WITH drawn AS (
     SELECT
         plan_accounts.*,
-        COUNT(*) OVER (PARTITION BY action, program_type, province) AS accounts,
+        count(*) OVER (PARTITION BY action, program_type, province) AS accounts,
         row_number() OVER (
             PARTITION BY action, program_type, province
             ORDER BY md5($plan_hash || bn15), bn15

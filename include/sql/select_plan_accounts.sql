@@ -10,8 +10,8 @@
 SELECT
     bn15,
     account_key,
-    COALESCE(program_type, 'unknown') AS program_type,
-    COALESCE(province, 'unknown') AS province,
+    coalesce(program_type, 'unknown') AS program_type,
+    coalesce(province, 'unknown') AS province,
     CASE
         WHEN action = 'candidate' AND announced_in <> period THEN 'waiting'
         ELSE action

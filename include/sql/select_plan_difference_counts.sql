@@ -12,7 +12,7 @@ SELECT
     action_after,
     new_program_type_after,
     reason_after,
-    COUNT(*) AS accounts
+    count(*) AS accounts
 FROM plan_differences
 GROUP BY ALL
 ORDER BY
