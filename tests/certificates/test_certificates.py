@@ -79,10 +79,11 @@ def test_a_month_leaves_a_certificate_as_the_schema_describes_it(issued: Workspa
     jsonschema.validate(certificate.content, schema)
     summary = read_summary(issued, DECEMBER, "lake")
     assert summary is not None
+    # The world was made elsewhere, and copied here.
+    assert Path(summary["certificate"].pop("folder")).parts[-2:] == certificate.folder.parts[-2:]
     assert summary["certificate"] == {
         "version": 1,
         "sha256": certificate.sha256["json"],
-        "folder": str(certificate.folder),
         "is_new": True,
         "checks": {"holds": 10, "does_not_hold": 0, "not_checked": 1},
     }
@@ -161,7 +162,8 @@ def test_it_has_nothing_about_one_account_and_is_for_its_owner_alone(issued: Wor
     sheets = PdfReader(io.BytesIO(certificate.read("pdf"))).pages
     texts = [certificate.read(format).decode() for format in ("json", "html")]
     for shown in (*texts, "\n".join(sheet.extract_text() for sheet in sheets)):
-        assert "@" not in shown
+        # The style sheet, which has no figure, has signs of its own.
+        assert "@" not in shown.partition("</style>")[2 if "</style>" in shown else 0]
         assert [number for number in numbers if number in shown] == []
     for path in certificate.folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -252,6 +254,7 @@ def test_a_run_beside_the_record_names_what_it_finds_otherwise(prepared: Prepare
 def test_a_run_that_dies_before_its_link_leaves_the_certificate_that_counts(prepared: Prepared, tmp_path: Path) -> None:
     ws = prepared.copy(tmp_path / "data", shadow_months, "2021-07")
     first = require_certificate(ws)
+    first_content = first.content
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certificate_module, "append_link", _die)
         with pytest.raises(InterruptedError):
@@ -259,7 +262,7 @@ def test_a_run_that_dies_before_its_link_leaves_the_certificate_that_counts(prep
     assert b'"issued": true' in certificate_folder(ws, JULY).joinpath("certificate.json").read_bytes()
 
     counts = require_certificate(ws)
-    assert (counts.version, counts.sha256, counts.content) == (1, first.sha256, first.content)
+    assert (counts.version, counts.sha256, counts.content) == (1, first.sha256, first_content)
     proved = verify(ws)
     assert proved["certificates"]["told"] == 1
     assert [note for note in proved["notes"] if "does not count" in note] != []
