@@ -19,6 +19,7 @@ TESTS = Path(__file__).parents[1]
 STATEMENTS = sorted((TESTS / "statements" / "golden").glob("*.html"))
 NOTICES = sorted((TESTS / "notices" / "golden").glob("*.html"))
 NEWSLETTERS = sorted((TESTS / "quarterly" / "golden").glob("*.html"))
+CERTIFICATES = sorted((TESTS / "certificates" / "golden").glob("*.html"))
 
 # What no golden file holds: the pages of the unsubscribe link, and a message with both of its languages.
 RENDERED = {f"unsubscribe-{name}": html for name, html in Pages.render(Contacts.load()).html.items()}
@@ -60,7 +61,7 @@ JUDGED = {
     # It cannot tell what lies behind the figures of a plot, nor behind the part of a table that a telephone has to
     # scroll to: the paper, on which the ink has the contrast that a test of the notices computes.
     *(("color-contrast", "desktop", page.stem) for page in NEWSLETTERS if page.stem.startswith("document")),
-    *(("color-contrast", view, page.stem) for view in ("telephone", "dark") for page in NEWSLETTERS),
+    *(("color-contrast", view, page.stem) for view in ("telephone", "dark") for page in (*NEWSLETTERS, *CERTIFICATES)),
 }
 
 # Amounts in both languages, dates, account numbers, telephone numbers.
@@ -177,7 +178,7 @@ def test_axe_finds_nothing_against_a_statement(view: str, page: Path, opened: Op
 
 
 @pytest.mark.parametrize("view", ["desktop", "telephone", "dark"])
-@each([*NOTICES, *NEWSLETTERS])
+@each([*NOTICES, *NEWSLETTERS, *CERTIFICATES])
 def test_axe_finds_nothing_against_a_notice(view: str, page: Path, opened: Opened) -> None:
     assert_accessible(opened(view, page), view, page)
 
@@ -221,7 +222,7 @@ def test_a_statement_fits_and_breaks_no_number(view: str, page: Path, opened: Op
 
 
 @pytest.mark.parametrize("view", ["desktop", "narrow"])
-@each([*STATEMENTS, *NOTICES, *NEWSLETTERS])
+@each([*STATEMENTS, *NOTICES, *NEWSLETTERS, *CERTIFICATES])
 def test_a_page_fits_with_the_spacing_that_a_reader_asks_for(view: str, page: Path, opened: Opened) -> None:
     tab = opened(view, page)
     tab.add_style_tag(content=SPACING)
