@@ -8,12 +8,13 @@ failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help`` 
 
 from __future__ import annotations
 
-from include.cli import list_verbs, months, outbox, plans, records, source
+from include.cli import backfill, list_verbs, months, outbox, plans, records, source
 from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
 
 __all__ = [
     "ShownProgress",
     "Verbs",
+    "backfill",
     "carm",
     "in_workspace",
     "list_verbs",
