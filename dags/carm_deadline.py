@@ -25,10 +25,10 @@ from airflow.sdk import DAG, CronPartitionTimetable, task
 from forms import due_month_params
 from portal_links import link_to_portal
 from run_context import open_workspace, period_of
-from task_settings import DATABASE_POOL, SCHEDULE_END, TASK_DEFAULTS
+from task_settings import SCHEDULE_END, TASK_DEFAULTS, WATCH_POOL
 
 
-@task(pool=DATABASE_POOL)
+@task(pool=WATCH_POOL)
 def require_issued(**context):
     """Fails where the month that was due is not issued, or its run has not come to its end."""
     from include.deadline import require_issued

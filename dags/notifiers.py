@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier, Variable
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSecretsBackendAccessDenied
 from run_context import mail_route, month_written, open_workspace
 
 from include.carm.errors import CarmError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from include.on_call import Message, Run
 
 LOG = logging.getLogger(__name__)
+
+_NOT_TOLD = (CarmError, AirflowNotFoundException, AirflowSecretsBackendAccessDenied)
+"""Why somebody cannot be told: a setting of ours, a connection that is not there, or one that Airflow does not give."""
 
 
 class TellFailure(BaseNotifier):
@@ -59,7 +62,8 @@ class TellHeldPlan(BaseNotifier):
 def tell_late_run(context: dict[str, Any]) -> None:
     """The callback of a deadline: tells that a live run has not ended in time, unless its month is issued.
 
-    Runs in the executor, beside the run, and gets of it what the REST API tells: no task, no params.
+    Runs in the executor, beside the run, and gets of it what the REST API tells: no task, no params. Airflow 3.3.2
+    keeps its own connections and variables from such a callback; those of the environment and of a secrets backend it has.
     """
     from include.carm.period import Period
     from include.month import is_issued
@@ -74,7 +78,7 @@ def tell_late_run(context: dict[str, Any]) -> None:
     try:
         if month and is_issued(open_workspace(), Period.parse(month)):
             return
-    except CarmError as error:
+    except _NOT_TOLD as error:
         LOG.warning("whether %s is issued cannot be told, so it counts as late: %s", month, error)
     since = str(context["deadline"]["deadline_time"])
     tell_on_call(tell_late(Run(told["dag_id"], told["dag_run_id"], month), since, base_url()))
@@ -92,7 +96,7 @@ def tell_on_call(message: Message) -> None:
             return
         taken = send_to_on_call(mail_route(), addresses, message, SystemClock().instant())
         LOG.info("told by mail, to %d of %d on call: %s", taken, len(addresses), message.subject)
-    except (CarmError, AirflowNotFoundException) as error:
+    except _NOT_TOLD as error:
         LOG.warning("nobody on call is told: %s", error)
 
 
@@ -115,6 +119,6 @@ def _is_first_of(run: Run, context: Context) -> bool:
     try:
         folder = open_workspace().staging(run.run_id, "on_call")
         return is_first(folder, f"{run.dag_id} {cleared}")
-    except (CarmError, OSError, AirflowNotFoundException):
+    except (*_NOT_TOLD, OSError):
         # What keeps the mark from being made may be just what failed: better told twice than never.
         return True

@@ -100,6 +100,7 @@ def test_every_task_has_a_pool_that_the_settings_file_makes(dag):
         "carm_compute": 2,
         "carm_mail": 1,
         "carm_source": 1,
+        "carm_watch": 1,
     }
 
 
@@ -111,6 +112,12 @@ def test_what_reads_whole_months_of_the_source_takes_turns(dag_bag):
         if task.pool == "carm_source"
     ]
     assert of_source == [("carm_month", "extract.extract_feeds")]
+
+
+def test_who_watches_a_month_never_waits_for_it(dag_bag):
+    pools = {task.pool for task in dag_bag.dags["carm_deadline"].tasks}
+    assert pools == {"carm_watch"}
+    assert pools.isdisjoint(task.pool for task in dag_bag.dags["carm_month"].tasks)
 
 
 def test_every_param_says_what_it_is_and_what_to_write(dag):

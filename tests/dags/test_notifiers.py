@@ -178,6 +178,23 @@ def test_what_has_ended_or_issues_nothing_is_not_late(
     assert subjects(post) == []
 
 
+def test_a_callback_that_airflow_gives_no_connection_says_so_and_fails_nothing(
+    post: PostOffice, notifiers: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+
+    class Server:
+        """The server of Airflow 3.3.2, as a deadline's callback meets it."""
+
+        def get(self, *_: object, **__: object) -> None:
+            raise AirflowSecretsBackendAccessDenied("Access denied for connection 'carm_source' by Execution API")
+
+    monkeypatch.setattr(notifiers, "Variable", Server())
+    notifiers.tell_late_run(late())
+    assert "nobody on call is told: Access denied for connection" in caplog.text
+    assert subjects(post) == []
+
+
 def test_an_issued_month_is_not_late(post: PostOffice, notifiers: Any) -> None:
     row = {"period": "2021-12", "issued_on": "2021-12-25", "statements": 0, "statements_sha256": "-", "run_id": "test"}
     with write_transaction(post.ws.operations) as connection:
