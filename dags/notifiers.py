@@ -62,8 +62,8 @@ class TellHeldPlan(BaseNotifier):
 def tell_late_run(context: dict[str, Any]) -> None:
     """The callback of a deadline: tells that a live run has not ended in time, unless its month is issued.
 
-    Runs in the executor, beside the run, and gets of it what the REST API tells: no task, no params. Airflow 3.3.2
-    keeps its own connections and variables from such a callback; those of the environment and of a secrets backend it has.
+    Runs in the executor, beside the run, and gets of it what REST tells: no task, no params. Airflow 3.3.2 keeps its
+    own connections and variables from such a callback; those of the environment and of a secrets backend it has.
     """
     from include.carm.period import Period
     from include.month import is_issued
