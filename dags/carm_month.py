@@ -56,8 +56,8 @@ from task_settings import COMPUTE_POOL, DATABASE_POOL, SCHEDULE_END, SOURCE_POOL
 
 STATEMENT_MONTH = Asset("statement_month")
 
-# From 06:00 to the end of the day of issue: it marks a run that hangs. Nothing rests on it, for where no run was made it
-# is not there either; whether the month is issued, carm_deadline asks.
+# From 06:00 to the end of the day of issue: it marks a run that hangs. Nothing rests on it, for where no run was made
+# there is no deadline either; whether the month is issued, carm_deadline asks.
 NOT_DONE_BY_MIDNIGHT = DeadlineAlert(
     name="not done by the end of the day of issue",
     reference=DeadlineReference.DAGRUN_QUEUED_AT,
