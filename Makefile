@@ -18,6 +18,7 @@ EFFECTS :=
 PORT :=
 FROM_PERIOD :=
 TO_PERIOD :=
+PREVIEW :=
 # Which Python makes the environment: BASE_PYTHON=python3.12, from the command line or the shell; else the newest of
 # these that is found.
 BASE_PYTHONS := $(or $(BASE_PYTHON),python3.13 python3.12 python3.11 python3)
@@ -32,7 +33,7 @@ help:
 	@echo "                           PERIOD=2021-12  FROM=folder of CSV files  DATA=folder  EFFECTS=auto|live|shadow"
 	@echo "make ui                    Airflow in the browser; PORT=8080  DATA=folder"
 	@echo "make backfill              several months, in shadow unless EFFECTS=live;"
-	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder"
+	@echo "                           FROM_PERIOD=2021-07 TO_PERIOD=2021-12  DATA=folder; PREVIEW=yes only says what it would do"
 	@echo "make test                  every test but those in a browser; TESTS=\"words for pytest\""
 	@echo "make accessibility         the tests in a browser: what people receive, by axe-core; needs Chromium or Google Chrome"
 	@echo "make mutants               changes the clean-up's rules in small ways; a test must notice each (about twenty minutes)"
@@ -55,7 +56,7 @@ ui: env
 
 backfill: env
 	@$(PYTHON) -m include.local_airflow backfill --from-period "$(FROM_PERIOD)" --to-period "$(TO_PERIOD)" \
-	    --data "$(DATA)" --effects "$(EFFECTS)" --port "$(PORT)"
+	    --data "$(DATA)" --effects "$(EFFECTS)" --port "$(PORT)" --preview "$(PREVIEW)"
 
 # --- How it is proved -------------------------------------------------------------------------------------------
 

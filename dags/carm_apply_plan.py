@@ -28,21 +28,12 @@ is applied is not applied again, and clearing `approval` asks again.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Param, TriggerRule, task
-from run_context import (
-    ASK_ONCE,
-    DATABASE_POOL,
-    TASK_DEFAULTS,
-    RunStates,
-    answer_of,
-    ask_for_makers_again,
-    open_workspace,
-    plan_form,
-    recipient_hash_key,
-)
+from airflow.sdk import DAG, TriggerRule, task
+from forms import plan_hash_param
+from portal_links import link_to_portal
+from run_context import RunStates, answer_of, ask_for_makers_again, open_workspace, plan_form, recipient_hash_key
+from task_settings import ASK_A_PERSON, DATABASE_POOL, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -104,30 +95,18 @@ with DAG(
     catchup=False,
     # A run waits for days, and must not keep the next plan from being asked about.
     max_active_runs=16,
-    params={
-        "plan_hash": Param(
-            None,
-            type="string",
-            pattern="^[0-9a-f]{64}$",
-            title="Hash of the plan",
-            description="All 64 digits of the hash of a plan that is held.",
-        )
-    },
+    params={"plan_hash": plan_hash_param()},
     # The form is written when the question is asked, from the plan's own row: no task's result stands in between.
     user_defined_macros={"plan_form": plan_form},
     default_args=TASK_DEFAULTS,
     tags=["carm", "approval"],
-):
+) as dag:
     approval = ApprovalOperator(
         task_id="approval",
-        pool=DATABASE_POOL,
-        doc_md="Waits for one person's answer. It has no default: no answer is no approval.",
         subject="Apply plan {{ params.plan_hash[:12] }} to the accounts?",
         body="{{ plan_form(params.plan_hash) }}",
-        response_timeout=timedelta(days=14),
-        # Else a rejected run would be green.
-        fail_on_reject=True,
-        retry_policy=ASK_ONCE,
+        **ASK_A_PERSON,
     )
 
     check_plan() >> approval >> record_answer() >> apply_plan() >> publish_notices() >> close_month()
+    link_to_portal(dag)

@@ -24,15 +24,9 @@ Nothing else in this project sends. What shadow runs and backfills wrote is seal
 from __future__ import annotations
 
 from airflow.sdk import DAG, task
-from run_context import (
-    MAIL_POOL,
-    SCHEDULE_END,
-    TASK_DEFAULTS,
-    RunStates,
-    mail_route,
-    open_workspace,
-    recipient_hash_key,
-)
+from portal_links import link_to_portal
+from run_context import RunStates, mail_route, open_workspace, recipient_hash_key
+from task_settings import MAIL_POOL, SCHEDULE_END, TASK_DEFAULTS
 
 
 @task(pool=MAIL_POOL)
@@ -67,5 +61,6 @@ with DAG(
     max_active_runs=1,
     default_args=TASK_DEFAULTS,
     tags=["carm", "mail"],
-):
+) as dag:
     deliver_messages()
+    link_to_portal(dag)

@@ -5,7 +5,8 @@ accounts are to be closed or converted and applies what the policy lets pass; dr
 statements; writes the notices; closes the month. One run is one statement month.
 
 **Which month.** The parameter `period` (YYYY-MM), else the run's partition key. By hand: *Trigger*, fill in `period`.
-The schedule runs on the 25th at 06:00 Toronto time, and only where `CARM_SCHEDULE=on`.
+The schedule runs on the 25th at 06:00 Toronto time, and only where `CARM_SCHEDULE=on`. A backfill is shadow; with
+`effects=live` each of its months needs the approval of another person: `carm_approve_backfill`.
 
 **May I run it again, or clear a task?** Yes, both, in any order. The month is locked while a run works on it, each step
 asks for the seal of what it reads, and the same data give the same files; a month that is done comes out unchanged.
@@ -16,6 +17,8 @@ asks for the seal of what it reads, and the same data give the same files; a mon
   clear the task.
 - `open_month`: *an earlier month is not issued*, or a later one is. Run the earlier month first, or use
   `effects=shadow`.
+- `open_month`: *a backfill may not run … live*. Nobody approved it: trigger `carm_approve_backfill`, or leave `effects`
+  at `auto`.
 - any task: *a database is locked or cannot be reached*. It tries again by itself, twice. Then check the connections
   `carm_source` and `carm_apply`, and clear the task.
 - `validate_and_seal`: *too many rows in quarantine*, or a feed is missing. Nothing was published. Have the feed mended,
@@ -33,28 +36,34 @@ asks for the seal of what it reads, and the same data give the same files; a mon
 - `publish_notices`: *notices are owed, and neither told nor known to reach nobody*. None of the month was planned. It
   is a fault of software or of a table: keep the log.
 - the run was killed: trigger the same month again.
+- a mail says that the run *is late*: it is queued or running 18 hours after it was queued. Look which task waits.
 
 A red run has published either a step's whole result or nothing of it.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, TaskGroup, TriggerRule, task
-from run_context import (
-    COMPUTE_POOL,
-    DATABASE_POOL,
-    MONTH_PARAMS,
-    SCHEDULE_END,
-    TASK_DEFAULTS,
-    RunStates,
-    makers_of_run,
-    open_workspace,
-    period_of,
-    recipient_hash_key,
-    run_facts,
-)
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from forms import MONTH_PARAMS
+from notifiers import TellHeldPlan, tell_late_run
+from portal_links import link_to_portal
+from run_context import RunStates, makers_of_run, open_workspace, period_of, recipient_hash_key, run_facts
+from task_settings import COMPUTE_POOL, DATABASE_POOL, SCHEDULE_END, SOURCE_POOL, TASK_DEFAULTS
 
 STATEMENT_MONTH = Asset("statement_month")
+
+# From 06:00 to the end of the day of issue: it marks a run that hangs. Nothing rests on it, for where no run was made
+# there is no deadline either; whether the month is issued, carm_deadline asks.
+NOT_DONE_BY_MIDNIGHT = DeadlineAlert(
+    name="not done by the end of the day of issue",
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(hours=18),
+    callback=SyncCallback(tell_late_run),
+)
 
 
 @task(pool=DATABASE_POOL)
@@ -66,7 +75,7 @@ def open_month(**context):
     return open_month(open_workspace(), period_of(context), is_run_active=run_states.is_active, **run_facts(context))
 
 
-@task(pool=COMPUTE_POOL)
+@task(pool=SOURCE_POOL)
 def extract_feeds(month):
     """Reads the month of every feed from the source; the first run also the months before it in the window."""
     from include.extract import extract_month
@@ -90,7 +99,7 @@ def publish_activity(month):
     return publish_activity(open_workspace(), month)
 
 
-@task(pool=DATABASE_POOL)
+@task(pool=DATABASE_POOL, on_success_callback=TellHeldPlan())
 def plan(month, **context):
     """Decides about every account and draws up the plan of changes, checked and held against the limits."""
     from include.decide import publish_decisions
@@ -156,13 +165,18 @@ def publish_notices(month):
 
 @task(pool=DATABASE_POOL, outlets=[STATEMENT_MONTH])
 def close_month(month):
-    """Writes the month's summary and gives the lock back."""
+    """Writes the month's summary, gives the lock back, and says what a shadow run found beside the record."""
+    from include.differences import log_differences
     from include.month import close_month
 
-    return close_month(open_workspace(), month)
+    workspace = open_workspace()
+    summary = close_month(workspace, month)
+    log_differences(workspace, month)
+    return summary
 
 
-@task(trigger_rule=TriggerRule.ONE_FAILED, retries=0)
+# What failed has told of itself.
+@task(trigger_rule=TriggerRule.ONE_FAILED, retries=0, on_failure_callback=None)
 def watcher():
     """Makes the run red when any task failed, whatever the tasks after it do."""
     raise RuntimeError("the month is not closed: see the log of the task that failed")
@@ -176,6 +190,7 @@ with DAG(
     end_date=SCHEDULE_END,
     catchup=False,
     max_active_runs=1,
+    deadline=NOT_DONE_BY_MIDNIGHT,
     params=MONTH_PARAMS,
     default_args=TASK_DEFAULTS,
     tags=["carm", "statement month"],
@@ -201,3 +216,4 @@ with DAG(
     # Decisions and statements both rest on the activity of all months, and not on each other.
     extracted >> sealed >> active >> [clean_up, statements] >> notices >> closed
     list(dag.tasks) >> watcher()
+    link_to_portal(dag)

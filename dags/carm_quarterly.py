@@ -31,16 +31,10 @@ to twice about one quarter. What a live run published stays as it is: a correcti
 from __future__ import annotations
 
 from airflow.sdk import DAG, CronPartitionTimetable, task
-from run_context import (
-    DATABASE_POOL,
-    QUARTER_PARAMS,
-    SCHEDULE_END,
-    TASK_DEFAULTS,
-    open_workspace,
-    quarter_of,
-    recipient_hash_key,
-    run_facts,
-)
+from forms import QUARTER_PARAMS
+from portal_links import link_to_portal
+from run_context import open_workspace, quarter_of, recipient_hash_key, run_facts
+from task_settings import DATABASE_POOL, SCHEDULE_END, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -65,5 +59,6 @@ with DAG(
     params=QUARTER_PARAMS,
     default_args=TASK_DEFAULTS,
     tags=["carm", "newsletter"],
-):
+) as dag:
     publish_quarterly()
+    link_to_portal(dag)

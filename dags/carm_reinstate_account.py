@@ -19,8 +19,11 @@ month* is right: no month was issued yet, and the first one tells the client.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param, task
-from run_context import DATABASE_POOL, TASK_DEFAULTS, open_workspace, recipient_hash_key, reinstatement_of
+from airflow.sdk import DAG, task
+from forms import bn15_param, day_param, reason_param
+from portal_links import link_to_portal
+from run_context import open_workspace, recipient_hash_key, reinstatement_of
+from task_settings import DATABASE_POOL, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -48,30 +51,14 @@ with DAG(
     schedule=None,
     catchup=False,
     params={
-        "bn15": Param(
-            None,
-            type="string",
-            pattern="^[0-9]{9}RM[0-9]{4}$",
-            title="Account (BN15)",
-            description="Nine digits, RM and four digits, for example 123456782RM0001.",
-        ),
-        "reason": Param(
-            None,
-            type="string",
-            minLength=3,
-            maxLength=500,
-            title="Reason",
-            description="Why the change is undone. It is kept; no names and no amounts.",
-        ),
-        "effective_on": Param(
-            None,
-            type="string",
-            format="date",
-            title="Effective on",
-            description="The first day of the new state, YYYY-MM-DD.",
+        "bn15": bn15_param(),
+        "reason": reason_param("Why the change is undone."),
+        "effective_on": day_param(
+            "Effective on", "The first day of the new state, not before the day on which the change took effect."
         ),
     },
     default_args=TASK_DEFAULTS,
     tags=["carm", "reinstatement"],
-):
+) as dag:
     publish_notice(reinstate_account())
+    link_to_portal(dag)

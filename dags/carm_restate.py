@@ -29,7 +29,10 @@ then, and `publish_notice` follows. Another run asks for another act.
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, task
-from run_context import DATABASE_POOL, TASK_DEFAULTS, open_workspace, recipient_hash_key, statement_act_of
+from forms import bn15_param, day_param, in_section, period_param, reason_param
+from portal_links import link_to_portal
+from run_context import open_workspace, recipient_hash_key, statement_act_of
+from task_settings import DATABASE_POOL, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -54,17 +57,6 @@ def publish_notice(outcome, **context):
     )
 
 
-def _reason(language: str) -> Param:
-    return Param(
-        None,
-        type="string",
-        minLength=3,
-        maxLength=500,
-        title=f"Reason in {language}",
-        description="Why, as the client reads it on the new version and in the notice. No names and no amounts.",
-    )
-
-
 with DAG(
     dag_id="carm_restate",
     description="Restate, withdraw or issue late one statement of an issued month",
@@ -72,38 +64,33 @@ with DAG(
     schedule=None,
     catchup=False,
     params={
-        "act": Param(
-            None,
-            type="string",
-            enum=["restate", "withdraw", "issue_parked"],
-            title="Act",
-            description="restate: a further version. withdraw: it was issued wrongly. issue_parked: it comes late.",
+        **in_section(
+            "The statement",
+            act=Param(
+                None,
+                type="string",
+                enum=["restate", "withdraw", "issue_parked"],
+                values_display={
+                    "restate": "restate: issue a further version",
+                    "withdraw": "withdraw: it was issued wrongly",
+                    "issue_parked": "issue_parked: issue it late",
+                },
+                title="Act",
+                description_md="**restate** issues a further version. **withdraw** declares the current one wrongly "
+                "issued. **issue_parked** issues the first one of an account that was parked.",
+            ),
+            period=period_param("Statement month", "YYYY-MM, an issued month, for example `2021-12`."),
+            bn15=bn15_param(),
+            acted_on=day_param("Day of the act", "Not before the day on which the current version was issued."),
         ),
-        "period": Param(
-            None,
-            type="string",
-            pattern="^[0-9]{4}-(0[1-9]|1[0-2])$",
-            title="Statement month",
-            description="YYYY-MM, an issued month, for example 2021-12.",
-        ),
-        "bn15": Param(
-            None,
-            type="string",
-            pattern="^[0-9]{9}RM[0-9]{4}$",
-            title="Account (BN15)",
-            description="Nine digits, RM and four digits, for example 123456782RM0001.",
-        ),
-        "reason_en": _reason("English"),
-        "reason_fr": _reason("French"),
-        "acted_on": Param(
-            None,
-            type="string",
-            format="date",
-            title="Day of the act",
-            description="YYYY-MM-DD, not before the day on which the current version was issued.",
+        **in_section(
+            "What the client reads",
+            reason_en=reason_param("Why, on the new version and in the notice.", title="Reason in English"),
+            reason_fr=reason_param("Why, on the new version and in the notice.", title="Reason in French"),
         ),
     },
     default_args=TASK_DEFAULTS,
     tags=["carm", "restatement"],
-):
+) as dag:
     publish_notice(perform_act())
+    link_to_portal(dag)

@@ -20,11 +20,12 @@ run unlocks once: where the month was locked again since, trigger anew.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Param, TriggerRule, task
-from run_context import ASK_ONCE, DATABASE_POOL, TASK_DEFAULTS, answer_of, open_workspace, period_of
+from airflow.sdk import DAG, TriggerRule, task
+from forms import period_param, reason_param
+from portal_links import link_to_portal
+from run_context import answer_of, open_workspace, period_of
+from task_settings import ASK_A_PERSON, DATABASE_POOL, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -58,36 +59,19 @@ with DAG(
     catchup=False,
     max_active_runs=16,
     params={
-        "period": Param(
-            None,
-            type="string",
-            pattern="^[0-9]{4}-(0[1-9]|1[0-2])$",
-            title="Statement month",
-            description="YYYY-MM, a locked month, for example 2021-12.",
-        ),
-        "reason": Param(
-            None,
-            type="string",
-            minLength=3,
-            maxLength=500,
-            title="Reason",
-            description="Why the month must be opened. It is kept; no names and no amounts.",
-        ),
+        "period": period_param("Statement month", "YYYY-MM, a locked month, for example `2021-12`."),
+        "reason": reason_param("Why the month must be opened."),
     },
     default_args=TASK_DEFAULTS,
     tags=["carm", "approval"],
-):
+) as dag:
     approval = ApprovalOperator(
         task_id="approval",
-        pool=DATABASE_POOL,
-        doc_md="Waits for one person's answer. It has no default: no answer is no approval.",
         subject="Unlock the statement month {{ params.period }}?",
         body="**Why:** {{ params.reason }}\n\nUnlocked, its statements can be restated and withdrawn, and, where it is "
         "not issued yet, it can be extracted anew. Whoever asked cannot approve it.",
-        response_timeout=timedelta(days=14),
-        # Else a rejected run would be green.
-        fail_on_reject=True,
-        retry_policy=ASK_ONCE,
+        **ASK_A_PERSON,
     )
 
     check_lock() >> approval >> record_answer()
+    link_to_portal(dag)

@@ -26,15 +26,10 @@ the connection `carm_source` and clear the task.
 from __future__ import annotations
 
 from airflow.sdk import DAG, CronPartitionTimetable, task
-from run_context import (
-    DATABASE_POOL,
-    MONTH_PARAMS,
-    SCHEDULE_END,
-    TASK_DEFAULTS,
-    open_workspace,
-    recipient_hash_key,
-    unlocked_month,
-)
+from forms import MONTH_PARAMS
+from portal_links import link_to_portal
+from run_context import open_workspace, recipient_hash_key, unlocked_month
+from task_settings import DATABASE_POOL, SCHEDULE_END, TASK_DEFAULTS
 
 
 @task(pool=DATABASE_POOL)
@@ -58,5 +53,6 @@ with DAG(
     params=MONTH_PARAMS,
     default_args=TASK_DEFAULTS,
     tags=["carm", "webinars"],
-):
+) as dag:
     publish_webinar_notices()
+    link_to_portal(dag)

@@ -1,113 +1,40 @@
 """What the Dag files take from Airflow and hand to the steps: period, workspace, who stands behind a run, what a person
-answered, and the settings every task shares.
+answered.
 
-Beside the Dag files this is the only module that imports Airflow. It reads no clock and touches no data.
+It reads no clock and touches no data.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pendulum
-from airflow.sdk import Connection, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.carm.errors import CarmError, DataError, Refused, UsageError
+from include.carm.errors import CarmError, Refused, UsageError
 from include.carm.period import Period
 from include.carm.quarter import Quarter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from include.airflow_records import AirflowRecords
     from include.airflow_settings import ConnectionSettings
+    from include.backfill_approvals import Months
     from include.mail_route import MailRoute
     from include.statement_acts import Order
     from include.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
-DATABASE_POOL = "carm_database"  # One slot: a single writer is all that SQLite allows.
-COMPUTE_POOL = "carm_compute"  # Two slots: for work that fills a core or a gigabyte.
-MAIL_POOL = "carm_mail"  # One slot: what waits for the mail server.
-
-# A Dag with a schedule starts its latest month as soon as it is unpaused; one without cannot be backfilled. So the
-# schedule is always there, and this end keeps it from starting anything unless CARM_SCHEDULE=on. Backfills and runs by
-# hand do not look at it: a partitioned run has no logical date that could lie after the end.
-SCHEDULE_END = None if os.environ.get("CARM_SCHEDULE") == "on" else pendulum.datetime(2000, 1, 1)
-
 # The Dags that take a month's lock. A lock is given up for dead only when none of them has such a run at work.
 MONTH_DAGS = ("carm_month", "carm_apply_plan")
-
-_SAME_AGAIN = RetryRule(
-    exception=[DataError, Refused, UsageError],
-    action=RetryAction.FAIL,
-    reason="the same data under the same rules give the same answer again",
-)
-
-TASK_DEFAULTS: dict[str, Any] = {
-    "owner": "carm",
-    "retries": 2,
-    "retry_delay": timedelta(seconds=10),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=5),
-    "retry_policy": ExceptionRetryPolicy(rules=[_SAME_AGAIN]),
-}
-
-# A task that asks a person is not tried again once it was answered, or not answered in time: that would ask anew.
-ASK_ONCE = ExceptionRetryPolicy(
-    rules=[
-        _SAME_AGAIN,
-        RetryRule(
-            exception=[
-                "airflow.providers.standard.exceptions.HITLRejectException",
-                "airflow.providers.standard.exceptions.HITLTimeoutError",
-            ],
-            action=RetryAction.FAIL,
-            reason="only a person asks a person again",
-        ),
-    ]
-)
-
-MONTH_PARAMS: dict[str, Param] = {
-    "period": Param(
-        None,
-        type=["null", "string"],
-        pattern="^[0-9]{4}-(0[1-9]|1[0-2])$",
-        title="Statement month",
-        description="YYYY-MM, for example 2021-12. Left empty, the partition key of the run is taken.",
-    ),
-    "effects": Param(
-        "auto",
-        type="string",
-        enum=["auto", "live", "shadow"],
-        title="Effects",
-        description="live changes accounts and issues statements; shadow plans and renders beside the record and "
-        "changes nothing; auto is live for a scheduled run, and on the demo world when no later month was live.",
-    ),
-}
-
-QUARTER_PARAMS: dict[str, Param] = {
-    "quarter": Param(
-        None,
-        type=["null", "string"],
-        pattern="^[0-9]{4}-Q[1-4]$",
-        title="Quarter",
-        description="YYYY-Qn, for example 2021-Q4. Left empty, the quarter of the run's partition key is taken.",
-    ),
-    "effects": Param(
-        "auto",
-        type="string",
-        enum=["auto", "live", "shadow"],
-        title="Effects",
-        description="live plans the messages, so that they are sent; shadow writes all and seals the messages; auto is "
-        "live for a scheduled run, and on the demo world when no later month was live.",
-    ),
-}
 
 
 def period_of(context: Context) -> Period:
@@ -119,6 +46,12 @@ def period_of(context: Context) -> Period:
     if not written:
         raise UsageError("this run has no period: trigger it with period=YYYY-MM")
     return Period.parse(written)
+
+
+def month_written(context: Context) -> str:
+    """The month or quarter of a run as it was asked for, for a mail or a link; empty where there is none."""
+    params = context["params"]
+    return str(params.get("period") or params.get("quarter") or context["dag_run"].partition_key or "")
 
 
 def run_facts(context: Context) -> dict[str, str]:
@@ -276,6 +209,21 @@ def statement_act_of(context: Context) -> tuple[str, Period, str, Order]:
     return params["act"], Period.parse(params["period"]), params["bn15"], order
 
 
+def months_of(context: Context) -> Months:
+    """The months that were filled in, first and last."""
+    from include.backfill_approvals import Months
+
+    return Months.of(context["params"]["from_period"], context["params"]["to_period"])
+
+
+def backfill_form(params: Mapping[str, str]) -> str:
+    """What the person who decides about a live backfill reads, as Markdown."""
+    from include.backfill import approval_form
+    from include.backfill_approvals import Months
+
+    return approval_form(open_workspace(), Months.of(params["from_period"], params["to_period"]), params["reason"])
+
+
 def plan_form(plan_hash: str) -> str:
     """What the person who decides about a plan reads, as Markdown, with a link to the run that made it."""
     from airflow.sdk.configuration import conf
@@ -285,7 +233,11 @@ def plan_form(plan_hash: str) -> str:
     plan = describe_plan(open_workspace(), plan_hash)
     address = conf.get("api", "base_url", fallback="").rstrip("/")
     return approval_form(
-        plan, {"the run that made the plan": f"{address}/dags/carm_month/runs/{quote(plan['run_id'], safe='')}"}
+        plan,
+        {
+            "its evidence, account by account": f"{address}/carm/review/{plan['period']}",
+            "the run that made the plan": f"{address}/dags/carm_month/runs/{quote(plan['run_id'], safe='')}",
+        },
     )
 
 

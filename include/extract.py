@@ -312,17 +312,8 @@ def select_posted(
 def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
     """Refuse a month that the source cannot speak of, before anything is laid out for it."""
     days = require_posting_days(ws)
-    first_day, newest = min(days), max(days)
-    if ws.calendar.end(period) < first_day:
-        raise UsageError(
-            f"{period} ends before the first posting in the source ({first_day}): "
-            f"choose a month from {posted_period(ws, first_day)} on"
-        )
-    if ws.calendar.start(period) > newest:
-        raise UsageError(
-            f"the source has nothing posted in {period}, its last posting is of {newest}: "
-            f"load that month first, or choose {posted_period(ws, newest)}"
-        )
+    if reason := why_not_posted(ws, days, period):
+        raise UsageError(reason)
     known = extracted_periods(lake)
     if known and period > known[-1].next():
         # Such a month would be sealed empty, and what comes for it later would be late for ever.
@@ -333,6 +324,22 @@ def _require_month_in_source(ws: Workspace, lake: Lake, period: Period) -> None:
                     f"the source has nothing posted in {between}, after {known[-1]}, the last month that was "
                     f"extracted: load it first, or run a month before it"
                 )
+
+
+def why_not_posted(ws: Workspace, days: list[date], period: Period) -> str | None:
+    """Why a source that posted on these ``days`` cannot speak of the month; None where it can."""
+    first_day, newest = min(days), max(days)
+    if ws.calendar.end(period) < first_day:
+        return (
+            f"{period} ends before the first posting in the source ({first_day}): "
+            f"choose a month from {posted_period(ws, first_day)} on"
+        )
+    if ws.calendar.start(period) > newest:
+        return (
+            f"the source has nothing posted in {period}, its last posting is of {newest}: "
+            f"load that month first, or choose {posted_period(ws, newest)}"
+        )
+    return None
 
 
 def _bind(connection: Connection, day: date) -> date | str:

@@ -24,6 +24,7 @@ from include.carm.errors import DataError, Unavailable
 from include.carm.period import Period
 from include.database import write_transaction
 from include.datasets import SCHEMAS
+from include.lake_uses import note_read, note_sealed
 from include.operations_schema import COVERAGE
 from include.working_folders import alone_in, working_in
 
@@ -213,6 +214,7 @@ class Lake:
                     f"{self.area}/{dataset}/period={seal.period} is not the file that was sealed: "
                     f"run {seal.period} again, or restore the file from a backup"
                 )
+            note_read(self.area, dataset)
             found[seal.period] = path
         return [found[period] for period in sorted(found)]
 
@@ -284,6 +286,8 @@ class Lake:
             with write_transaction(self.engine) as own:
                 self.seal(seals, run_id=run_id, connection=own)
             return
+        for seal in seals:
+            note_sealed(self.area, seal.dataset)
         recorded = {(seal.dataset, seal.period): seal for seal in self.seals(connection=connection)}
         changed = [seal for seal in seals if recorded.get((seal.dataset, seal.period)) != seal]
         for seal in changed:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select
 
 from include import statement_registry
+from include.backfill_approvals import require_approved
 from include.carm.counts import tell_count
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
@@ -67,8 +68,8 @@ def open_month(
     # Wherever the Dags run, the tables are there: a deployment has no other first step.
     migrate(ws.apply_url)
     resolved = resolve_effects(ws, period, effects, run_type)
-    if resolved == "live":
-        _require_order(ws, period)
+    if resolved == "live" and (reason := why_out_of_order(period, newest_issued(ws))):
+        raise Refused(reason)
     if not is_issued(ws, period):
         # Of an issued month nothing is extracted anew, and what a run computes of it lies beside the record.
         with ws.operations.connect() as connection:
@@ -101,7 +102,12 @@ def _is_on_record(ws: Workspace, period: Period, effects: str) -> bool:
 
 
 def resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) -> str:
-    """``live`` or ``shadow``: what was asked for, or where that is ``auto`` what the run and the source call for."""
+    """``live`` or ``shadow``: what was asked for, or where that is ``auto`` what the run and the source call for.
+
+    Raises ``Refused`` for a backfill that is to be live, where nobody approved that.
+    """
+    if effects == "live" and run_type == "backfill":
+        require_approved(ws, period)
     if effects != "auto":
         return effects
     if run_type == "scheduled":
@@ -114,16 +120,16 @@ def resolve_effects(ws: Workspace, period: Period, effects: str, run_type: str) 
     return "live" if demo_world(ws.source) and (newest is None or newest <= period) else "shadow"
 
 
-def _require_order(ws: Workspace, period: Period) -> None:
-    newest = newest_issued(ws)
+def why_out_of_order(period: Period, newest: Period | None) -> str | None:
+    """Why the month cannot run live while ``newest`` is the newest issued one; None where it can."""
     if newest is None or period in (newest, newest.next()):
-        return
+        return None
     if period < newest:
-        raise Refused(
+        return (
             f"{period} cannot run live: {newest} was issued after it; run it with effects=shadow to compare, and put "
             "right what is wrong by a posting in the open month"
         )
-    raise Refused(f"{period} cannot run live before {newest.next()} is issued: run {newest.next()} first")
+    return f"{period} cannot run live before {newest.next()} is issued: run {newest.next()} first"
 
 
 def lock_month(ws: Workspace, period: Period, run_id: str, is_run_active: Callable[[str], bool]) -> str | None:

@@ -24,6 +24,7 @@ from include.audit import Link, find_broken_link, read_links
 from include.carm.business_number import account_key
 from include.carm.errors import DataError, UsageError
 from include.journal import journal_sha256
+from include.operations_backfill_tables import BACKFILL_APPROVALS
 from include.operations_plan_tables import (
     ACCOUNT_CHANGES,
     APPROVALS,
@@ -123,6 +124,7 @@ def verify_records(connection: Connection, chain: Chain) -> dict[str, int]:
             REVIEW_DECISIONS: _told_reviews(chain),
             STATEMENT_ACTS: _told_whole(chain, "statement_act", STATEMENT_ACTS),
             MONTH_LOCKS: _told_whole(chain, "month_lock", MONTH_LOCKS),
+            BACKFILL_APPROVALS: _told_whole(chain, "backfill_approval", BACKFILL_APPROVALS),
         }
     except (KeyError, TypeError) as error:
         raise DataError(

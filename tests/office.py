@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default as default_policy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,9 +67,12 @@ class Office:
 
     def ask(self, user: str, plan_hash: str) -> str:
         """Trigger the approval and wait until it asks; returns the run's id."""
-        run_id = self.trigger(user, "carm_apply_plan", {"plan_hash": plan_hash})
-        wait_until(lambda: self.known(self.states(run_id)["approval"], ("awaiting_input", *ENDED, "upstream_failed")))
-        assert self.states(run_id)["approval"] == "awaiting_input", self.complaint(run_id, "check_plan")
+        return self.ask_by(user, "carm_apply_plan", {"plan_hash": plan_hash}, "check_plan")
+
+    def ask_by(self, user: str, dag_id: str, conf: dict[str, str], first: str) -> str:
+        run_id, asking = self.trigger(user, dag_id, conf), ("awaiting_input", *ENDED, "upstream_failed")
+        wait_until(lambda: self.known(self.states(run_id, dag_id)["approval"], asking))
+        assert self.states(run_id, dag_id)["approval"] == "awaiting_input", self.complaint(run_id, first, dag_id)
         # Whoever answers before Airflow has heard of the end of the task that asked is asked again.
         wait_until(lambda: self.is_heard("approval", run_id))
         return run_id
@@ -76,21 +82,30 @@ class Office:
         told = ("Received executor event", f"task_id='{task_id}'", f"run_id='{run_id}'")
         return any(all(word in line for word in told) for line in log.splitlines())
 
-    def answer(self, user: str, run_id: str, option: str) -> str:
+    def answer(self, user: str, run_id: str, option: str, dag_id: str = "carm_apply_plan") -> str:
         """Answer the question of a run; returns how the run ended."""
-        self.as_user(user).send("PATCH", self.question(run_id), {"chosen_options": [option], "params_input": {}})
-        return self.wait_for_end("carm_apply_plan", run_id)
+        answer = {"chosen_options": [option], "params_input": {}}
+        self.as_user(user).send("PATCH", self.question(run_id, dag_id), answer)
+        return self.wait_for_end(dag_id, run_id)
+
+    def mail_about(self, subject: str) -> str:
+        """The text of the mail with this subject, once it is there."""
+        return wait_until(lambda: next((mail.get_content() for mail in self.mails() if mail["Subject"] == subject), ""))
+
+    def mails(self) -> list[EmailMessage]:
+        files = (self.data / "mailbox" / "new").iterdir()
+        return [message_from_bytes(file.read_bytes(), policy=default_policy) for file in files]
 
     def clear(self, user: str, dag_id: str, run_id: str, task_id: str) -> str:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
         self.as_user(user).send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", {**body, "only_failed": False})
         return self.wait_for_end(dag_id, run_id)
 
-    def question(self, run_id: str) -> str:
-        return f"/api/v2{run_path('carm_apply_plan', run_id)}/taskInstances/approval/-1/hitlDetails"
+    def question(self, run_id: str, dag_id: str = "carm_apply_plan") -> str:
+        return f"/api/v2{run_path(dag_id, run_id)}/taskInstances/approval/-1/hitlDetails"
 
-    def states(self, run_id: str) -> dict[str, str]:
-        path = f"{run_path('carm_apply_plan', run_id)}/taskInstances"
+    def states(self, run_id: str, dag_id: str = "carm_apply_plan") -> dict[str, str]:
+        path = f"{run_path(dag_id, run_id)}/taskInstances"
         return {row["task_id"]: row["state"] for row in self.as_user("viewer").get(path)["task_instances"]}
 
     def complaint(self, run_id: str, task_id: str, dag_id: str = "carm_apply_plan") -> str | None:

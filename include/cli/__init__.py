@@ -8,12 +8,13 @@ failed, 2 wrong usage. Heavy imports stand inside the verbs, so that ``--help`` 
 
 from __future__ import annotations
 
-from include.cli import certificate, list_verbs, months, outbox, plans, records, source
+from include.cli import backfill, certificate, list_verbs, months, outbox, plans, records, source
 from include.cli.group import ShownProgress, Verbs, carm, in_workspace, show
 
 __all__ = [
     "ShownProgress",
     "Verbs",
+    "backfill",
     "carm",
     "certificate",
     "in_workspace",

@@ -18,6 +18,7 @@ from include.carm.counts import tell_count
 from include.carm.errors import CarmError, Unavailable, UsageError
 from include.carm.period import Period
 from include.local_airflow.airflow import LocalAirflow
+from include.local_airflow.backfilling import prepare_months, read_months, show_preview, tell_differences
 from include.local_airflow.dag_runs import RunOutcome
 from include.local_airflow.data_folder import hold_data_folder, require_room
 from include.local_airflow.environment import HOST, PEOPLE, choose_port
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     backfill = add("backfill", _backfill, "run several statement months, in order, by Airflow's own backfill")
     backfill.add_argument("--from-period", default="", help="first month, YYYY-MM")
     backfill.add_argument("--to-period", default="", help="last month, YYYY-MM")
+    backfill.add_argument("--preview", default="", help="anything but nothing: only say what it would do")
     for command in (run, backfill):
         command.add_argument("--effects", default="", help="auto (default), live or shadow")
     for command in (run, ui, backfill):
@@ -121,17 +123,18 @@ def _work(airflow: LocalAirflow, period: str, effects: str) -> list[RunOutcome]:
 
 
 def _backfill(options: argparse.Namespace, progress: Progress) -> str:
-    if not (options.from_period and options.to_period):
-        raise UsageError("a backfill needs its months: make backfill FROM_PERIOD=2021-07 TO_PERIOD=2021-12")
-    first, last = Period.parse(options.from_period), Period.parse(options.to_period)
-    if last < first:
-        raise UsageError(f"FROM_PERIOD {first} comes after TO_PERIOD {last}: exchange them")
-    effects = _effects(options)
+    months, effects = read_months(options.from_period, options.to_period), _effects(options)
+    if options.preview:
+        settings = AirflowSettings.load()
+        show_preview(_workspace(_data_folder(options), settings, create=False), months, effects, progress)
+        return "done"
     with _airflow(options, progress, choose_port(options.port)) as airflow:
         airflow.start()
         _finish_preparation(airflow)
+        workspace = _workspace(airflow.data, airflow.settings)
+        prepare_months(workspace, months, effects, progress)
         # While a scheduler writes to SQLite, making a backfill fails every other time.
-        backfill_id, runs = airflow.api.create_backfill("carm_month", first, last, {"effects": effects})
+        backfill_id, runs = airflow.api.create_backfill("carm_month", months.first, months.last, {"effects": effects})
         airflow.start_scheduler()
         outcomes = []
         for run in runs:
@@ -139,7 +142,9 @@ def _backfill(options: argparse.Namespace, progress: Progress) -> str:
             outcomes.append(airflow.follower.follow(run))
         airflow.api.end_backfill(backfill_id)
         progress.say("stopping Airflow")
-    return _tell_backfill(outcomes, progress)
+    result = _tell_backfill(outcomes, progress)
+    tell_differences(workspace, months, progress)
+    return result
 
 
 def _ui(options: argparse.Namespace, progress: Progress) -> str:
@@ -169,9 +174,10 @@ def _data_folder(options: argparse.Namespace) -> Path:
     return Path(options.data or os.environ.get("CARM_DATA") or "data").absolute()
 
 
-def _workspace(data: Path, settings: AirflowSettings) -> Workspace:
+def _workspace(data: Path, settings: AirflowSettings, *, create: bool = True) -> Workspace:
     return Workspace.open(
         data,
+        create=create,
         source_url=settings.database_url("carm_source", data),
         apply_url=settings.database_url("carm_apply", data),
     )
@@ -283,7 +289,9 @@ def _describe_month(outcome: RunOutcome) -> str:
     if summary is None:
         return ""
     accounts = sum(row["accounts"] for row in summary["decisions"])
-    statements, applied = summary["statements"]["statements"], summary["applied_changes"]
+    statements = summary["statements"]["statements"]
+    # The summary counts what is on record of the month; a shadow run has no part in it.
+    applied = summary["applied_changes"] if summary["effects"] == "live" else 0
     return (
         f"{accounts:,} accounts, {statements:,} statements, effects {summary['effects']}, {applied:,} changes applied"
     )

@@ -45,7 +45,7 @@ def dag_bag(airflow_home: Path) -> Any:
 def scheduled_dag_bag(dag_bag: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The Dags where the schedule is on."""
     monkeypatch.setenv("CARM_SCHEDULE", "on")
-    monkeypatch.delitem(sys.modules, "run_context")
+    monkeypatch.delitem(sys.modules, "task_settings")
     return read_dags()
 
 
@@ -53,6 +53,12 @@ def scheduled_dag_bag(dag_bag: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def run_context(dag_bag: Any) -> ModuleType:
     """What the Dag files share. Airflow puts their folder on the path; nothing else imports from there."""
     return sys.modules["run_context"]
+
+
+@pytest.fixture
+def notifiers(dag_bag: Any) -> ModuleType:
+    """Who is told what of a run."""
+    return sys.modules["notifiers"]
 
 
 @pytest.fixture

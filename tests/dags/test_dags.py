@@ -11,21 +11,26 @@ from include.carm.errors import DataError, Refused, Unavailable, UsageError
 from tests.dags.conftest import DAGS, serialised
 
 MONTHLY = ("carm_month", "carm_webinar_notices")
+WATCHING = ("carm_deadline",)
 QUARTERLY = ("carm_quarterly",)
-BY_HAND = ("carm_apply_plan", "carm_reinstate_account", "carm_restate", "carm_unlock_month")
+BY_HAND = ("carm_apply_plan", "carm_approve_backfill", "carm_reinstate_account", "carm_restate", "carm_unlock_month")
 HOURLY = ("carm_deliver",)
-DAG_IDS = (*MONTHLY, *QUARTERLY, *HOURLY, *BY_HAND)
+DAG_IDS = (*MONTHLY, *WATCHING, *QUARTERLY, *HOURLY, *BY_HAND)
+SHARED = {"forms", "lineage", "notifiers", "portal_links", "run_context", "task_settings"}
+"""The modules beside the Dag files, which hold no Dag."""
 MAY_IMPORT_EARLY = (
     "__future__",
     "airflow",
+    "attrs",
     "collections",
     "datetime",
     "logging",
     "os",
+    "pathlib",
     "pendulum",
-    "run_context",
     "typing",
     "urllib",
+    *SHARED,
 )
 
 
@@ -34,7 +39,7 @@ def dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
 
-@pytest.fixture(params=(*MONTHLY, *QUARTERLY, *HOURLY))
+@pytest.fixture(params=(*MONTHLY, *WATCHING, *QUARTERLY, *HOURLY))
 def scheduled_dag(request: pytest.FixtureRequest, dag_bag: Any) -> Any:
     return dag_bag.dags[request.param]
 
@@ -87,14 +92,70 @@ def test_everything_else_is_tried_again_with_growing_pauses(dag, error):
             assert task.retry_exponential_backoff > 1
 
 
-def test_tasks_use_the_pools_that_the_settings_file_makes(dag):
+def test_every_task_has_a_pool_that_the_settings_file_makes(dag):
     pools = AirflowSettings.load().pools
     assert {task.pool for task in dag.tasks if task.task_id != "watcher"} <= set(pools)
     assert {name: slots for name, (slots, _) in pools.items()} == {
         "carm_database": 1,
         "carm_compute": 2,
         "carm_mail": 1,
+        "carm_source": 1,
+        "carm_watch": 1,
     }
+
+
+def test_what_reads_whole_months_of_the_source_takes_turns(dag_bag):
+    of_source = [
+        (dag_id, task.task_id)
+        for dag_id, dag in sorted(dag_bag.dags.items())
+        for task in dag.tasks
+        if task.pool == "carm_source"
+    ]
+    assert of_source == [("carm_month", "extract.extract_feeds")]
+
+
+def test_who_watches_a_month_never_waits_for_it(dag_bag):
+    pools = {task.pool for task in dag_bag.dags["carm_deadline"].tasks}
+    assert pools == {"carm_watch"}
+    assert pools.isdisjoint(task.pool for task in dag_bag.dags["carm_month"].tasks)
+
+
+def test_every_param_says_what_it_is_and_what_to_write(dag):
+    for name, param in dag.params.items():
+        param = dag.params.get_param(name)
+        assert param.schema.get("title"), f"give the param {name} a title"
+        help_text = param.description or param.schema.get("description_md")
+        assert help_text, f"give the param {name} a description_md"
+        assert help_text.endswith("."), f"the help of the param {name} is a sentence"
+
+
+def test_every_param_refuses_what_it_cannot_be(dag):
+    for name in dag.params:
+        rules = dag.params.get_param(name).schema
+        is_text = rules.get("type") in ("string", ["null", "string"])
+        assert is_text
+        assert {"pattern", "enum", "format", "maxLength"} & set(rules), f"say what the param {name} may be"
+
+
+def test_a_choice_is_shown_in_words(dag):
+    for name in dag.params:
+        rules = dag.params.get_param(name).schema
+        if "enum" in rules:
+            assert list(rules["values_display"]) == rules["enum"], f"say in words what each choice of {name} does"
+
+
+def test_a_task_that_fails_for_good_tells_the_person_on_call(dag, notifiers):
+    told = {}
+    for task in dag.tasks:
+        callbacks = task.on_failure_callback
+        # A mapped task has what was given, and the others a list of it.
+        told[task.task_id] = [
+            type(callback) for callback in (callbacks if isinstance(callbacks, list) else [callbacks])
+        ]
+    # What only passes a failure on, or waits for a person, has nothing of its own to tell.
+    silent = {task_id for task_id in told if task_id in ("watcher", "approval")}
+    assert {task_id for task_id, callbacks in told.items() if not callbacks} == silent
+    assert {kind.__name__ for callbacks in told.values() for kind in callbacks} == {"TellFailure"}
 
 
 @pytest.mark.parametrize("period", [None, "2021-12", "1998-01"])
@@ -140,6 +201,7 @@ def test_a_wrong_quarter_is_refused(dag_bag, wrong):
 
 
 HASH = "0123456789abcdef" * 4
+BACKFILL = {"from_period": "2022-01", "to_period": "2022-03", "reason": "the schedule was off for a quarter"}
 REINSTATEMENT = {"bn15": "123456782RM0001", "reason": "still trading", "effective_on": "2022-01-10"}
 
 
@@ -155,7 +217,8 @@ UNLOCKING = {"period": "2021-12", "reason": "a statement is to be restated"}
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "filled_in"), zip(BY_HAND, ({"plan_hash": HASH}, REINSTATEMENT, RESTATEMENT, UNLOCKING), strict=True)
+    ("dag_id", "filled_in"),
+    list(zip(BY_HAND, ({"plan_hash": HASH}, BACKFILL, REINSTATEMENT, RESTATEMENT, UNLOCKING), strict=True)),
 )
 def test_what_is_asked_for_by_hand_is_taken(dag_bag, dag_id, filled_in):
     assert serialised(dag_bag.dags[dag_id]).params.deep_merge(filled_in).validate() == filled_in
@@ -192,6 +255,10 @@ def test_what_is_asked_for_by_hand_is_taken(dag_bag, dag_id, filled_in):
                 {"acted_on": "tomorrow"},
             )
         ),
+        *(
+            ("carm_approve_backfill", {**BACKFILL, **wrong})
+            for wrong in ({"from_period": "2022"}, {"to_period": None}, {"to_period": "2022-13"}, {"reason": "ok"})
+        ),
         *(("carm_unlock_month", {**UNLOCKING, **wrong}) for wrong in ({"period": "December"}, {"reason": ""})),
     ],
 )
@@ -218,7 +285,7 @@ def test_no_run_starts_by_itself(scheduled_dag):
     assert serialised(scheduled_dag).next_dagrun_info(last_automated_run_info=None) is None
 
 
-@pytest.mark.parametrize("dag_id", [*MONTHLY, *QUARTERLY])
+@pytest.mark.parametrize("dag_id", [*MONTHLY, *WATCHING, *QUARTERLY])
 def test_with_the_schedule_on_the_next_run_is_a_month(scheduled_dag_bag, dag_id):
     run = serialised(scheduled_dag_bag.dags[dag_id]).next_dagrun_info(last_automated_run_info=None)
     assert run.partition_key == run.run_after.in_timezone("America/Toronto").format("YYYY-MM")
@@ -232,6 +299,14 @@ def test_a_backfill_has_one_run_a_month_at_six_in_toronto_in_summer_and_winter(d
     times = [run.run_after.in_timezone("America/Toronto") for run in runs]
     assert [(time.day, time.hour) for time in times] == [(day, 6)] * 3
     assert [run.run_after.in_timezone("UTC").hour for run in runs] == [10, 11, 11]
+
+
+def test_whether_the_month_is_issued_is_asked_when_its_day_has_passed(dag_bag):
+    first, last = datetime(2021, 10, 1, tzinfo=UTC), datetime(2021, 12, 28, tzinfo=UTC)
+    runs = list(serialised(dag_bag.dags["carm_deadline"]).iter_dagrun_infos_between(first, last))
+    assert [run.partition_key for run in runs] == ["2021-10", "2021-11", "2021-12"]
+    times = [run.run_after.in_timezone("America/Toronto").format("D HH:mm") for run in runs]
+    assert times == ["26 00:05"] * 3
 
 
 def test_a_quarter_has_one_run_after_its_last_month(dag_bag):
@@ -262,5 +337,5 @@ def test_a_dag_file_imports_only_airflow_and_the_domain_when_it_is_read(file):
 
 def test_what_is_no_dag_is_not_read_as_one():
     ignored = (DAGS / ".airflowignore").read_text(encoding="utf-8").split()
-    assert {file.stem for file in DAGS.glob("*.py")} - set(DAG_IDS) == {"run_context"}
-    assert "run_context.py" in ignored
+    assert {file.stem for file in DAGS.glob("*.py")} - set(DAG_IDS) == SHARED
+    assert {f"{name}.py" for name in SHARED} <= set(ignored)

@@ -64,7 +64,6 @@ def test_no_step_runs_after_a_failure_but_the_watcher_that_makes_the_run_red(mon
 def test_heavy_work_and_writing_work_take_turns(month_dag):
     heavy = {task.task_id for task in month_dag.tasks if task.pool == "carm_compute"}
     assert heavy == {
-        "extract.extract_feeds",
         "publish_activity",
         "statements.statement_lines",
         "statements.render_shard",

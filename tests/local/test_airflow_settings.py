@@ -17,7 +17,7 @@ def settings(tmp_path: Path, text: str) -> AirflowSettings:
 def test_the_settings_of_the_project_name_what_the_dags_use(tmp_path):
     found = AirflowSettings.load()
     assert sorted(found.connections) == ["carm_apply", "carm_smtp", "carm_source"]
-    assert sorted(found.pools) == ["carm_compute", "carm_database", "carm_mail"]
+    assert sorted(found.pools) == ["carm_compute", "carm_database", "carm_mail", "carm_source", "carm_watch"]
     for conn_id in ("carm_source", "carm_apply"):
         assert found.database_url(conn_id, tmp_path) == f"sqlite:///{tmp_path}/source.db"
     smtp = found.connections["carm_smtp"]

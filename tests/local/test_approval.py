@@ -5,6 +5,7 @@ Airflow is started once. The tests go one after the other over one data folder, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
+from include.airflow_api import run_path
 from include.airflow_records import AirflowRecords
 from include.approvals import makers_of
-from include.carm.errors import Unavailable
+from include.backfill_approvals import require_approved
+from include.carm.errors import Refused, Unavailable
 from include.carm.period import Period
 from include.database import connect_engine
 from include.demo import fill_demo
 from include.month import read_summary
+from include.operations_backfill_tables import BACKFILL_APPROVALS
 from include.operations_notice_tables import NOTICE_INTENTS
 from include.operations_plan_tables import ACCOUNT_CHANGES, PLANS, REINSTATEMENTS
 from tests.office import ACCOUNTS, Office, open_office
@@ -53,6 +57,18 @@ def test_the_breaker_holds_the_plan_and_nobody_is_changed(office, plan):
         assert makers_of(connection, plan["plan_hash"]) == ("admin",)
 
 
+def test_the_person_on_call_gets_a_mail_about_the_held_plan(office, plan):
+    told = office.mail_about(f"[CARM] 2021-12: the plan is held, {plan['changes']:,} changes")
+    for part in (plan["plan_hash"], plan["reason"], f"{office.address}/carm/review/2021-12"):
+        assert part in told
+    assert re.search(r"[0-9]{9}RM[0-9]{4}", told) is None
+
+
+def test_a_task_leads_to_the_page_of_what_it_made(office, plan):
+    path = f"{run_path('carm_month', plan['run_id'])}/taskInstances/clean_up.plan/links"
+    assert office.as_user("viewer").get(path)["extra_links"] == {"Review": "/carm/review/2021-12"}
+
+
 def test_the_one_who_ran_the_month_asks_and_cannot_approve(office, plan):
     before = office.effects()
     run_id = office.ask("admin", plan["plan_hash"])
@@ -75,6 +91,7 @@ def test_a_rejected_plan_fails_the_run_and_is_recorded(office, plan):
     assert office.answer("approver", run_id, "Reject") == "failed"
     assert office.states(run_id)["apply_plan"] == "upstream_failed"
     assert "was rejected by approver: nothing was changed" in office.complaint(run_id, "record_answer")
+    assert "was rejected by approver" in office.mail_about("[CARM] carm_apply_plan failed: record_answer")
     assert office.answers()[-1] == ("approver", "rejected")
     assert office.effects()[:2] == before[:2]
     assert [row.state for row in office.effects()[2]] == ["rejected"]
@@ -163,6 +180,44 @@ def test_a_closed_account_is_reinstated_through_its_dag(office, plan, approved):
     assert [(row.status, str(row.valid_from), row.closed_on) for row in versions] == [("open", "2022-01-10", None)]
     (recorded,) = office.rows(select(REINSTATEMENTS))
     assert (recorded.bn15, recorded.recorded_by, recorded.run_id) == (closed.bn15, "approver", run_id)
+
+
+BACKFILL = {"from_period": "2021-12", "to_period": "2021-12", "reason": "the schedule was off"}
+
+
+def test_a_live_backfill_is_let_by_another_person_and_by_nobody_else(office, plan):
+    dag_id = "carm_approve_backfill"
+    run_id = office.ask_by("admin", dag_id, BACKFILL, "check_months")
+    question = office.as_user("viewer").get(office.question(run_id, dag_id).removeprefix("/api/v2"))
+    assert question["subject"] == "Let a backfill of 2021-12 to 2021-12 run live?"
+    for told in ("| 2021-12 | 2021-12-25 |", "**Why:** the schedule was off", "The newest issued month is 2021-12."):
+        assert told in question["body"]
+    assert office.answer("admin", run_id, "Approve", dag_id) == "failed"
+    with pytest.raises(Refused, match="nobody approved it"):
+        require_approved(office.workspace, PERIOD)
+
+    run_id = office.ask_by("admin", dag_id, BACKFILL, "check_months")
+    assert office.answer("approver", run_id, "Approve", dag_id) == "success"
+    require_approved(office.workspace, PERIOD)
+    rows = office.rows(select(BACKFILL_APPROVALS).order_by("approval_no"))
+    assert [(row.decided_by, row.decision) for row in rows] == [("admin", "refused"), ("approver", "approved")]
+
+
+def test_nobody_is_asked_about_months_that_could_not_run_live(office, plan):
+    asked = {**BACKFILL, "from_period": "2021-11"}
+    run_id = office.trigger("admin", "carm_approve_backfill", asked)
+    assert office.wait_for_end("carm_approve_backfill", run_id) == "failed"
+    complaint = office.complaint(run_id, "check_months", "carm_approve_backfill")
+    assert "cannot be approved: 2021-11 cannot run live: 2021-12 was issued after it" in complaint
+
+
+def test_the_watcher_of_the_day_of_issue_asks_the_record(office, plan):
+    run_id = office.trigger("admin", "carm_deadline", {}, str(PERIOD))
+    assert office.wait_for_end("carm_deadline", run_id) == "success"
+    run_id = office.trigger("admin", "carm_deadline", {"period": str(PERIOD.next())})
+    assert office.wait_for_end("carm_deadline", run_id) == "failed"
+    told = office.mail_about("[CARM] carm_deadline 2022-01 failed: require_issued")
+    assert "2022-01 was due on 2022-01-25 and is not issued" in " ".join(told.split())
 
 
 def test_the_service_user_may_read_and_nothing_else(office):
