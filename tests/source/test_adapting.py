@@ -21,18 +21,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from include.airflow_settings import ConnectionSettings
-from include.carm.errors import Refused, Unavailable
+from include.carm.errors import DataError, Refused, Unavailable
 from include.carm.period import Period
 from include.change_file import read_change_file
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
-from include.extract import select_posted
+from include.extract import extract_month, select_posted
 from include.feeds import ACCOUNTS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS
 from include.load import load_folder
-from include.month import read_summary
+from include.month import open_month, read_summary
 from include.operations import migrate
 from include.reinstate import reinstate_account
-from include.source_rows import present_columns, source_snapshot
+from include.source_rows import present_columns, read_texts, source_snapshot
 from include.source_schema import create_tables, is_empty, received_tables
 from include.source_totals import count_by_day
 from include.transaction_kinds import read_transaction_kinds
@@ -278,6 +278,35 @@ def test_a_view_of_either_kind_is_a_feed(postgresql_url, kind):
         connection.exec_driver_sql(f"CREATE {kind} accounts AS SELECT * FROM others")
     with engine.connect() as connection:
         assert set(present_columns(connection)["accounts"]) == set(ACCOUNTS.columns)
+
+
+def test_a_foreign_table_is_a_feed(postgresql_url):
+    engine = connect_engine(postgresql_url)
+    file = HAND_WRITTEN / "complete" / "accounts.csv"
+    columns = ", ".join(f"{name} {'date' if kind == 'day' else 'text'}" for name, kind in ACCOUNTS.columns.items())
+    with write_transaction(engine) as connection:
+        connection.exec_driver_sql("CREATE EXTENSION file_fdw")
+        connection.exec_driver_sql("CREATE SERVER files FOREIGN DATA WRAPPER file_fdw")
+        connection.exec_driver_sql(
+            f"CREATE FOREIGN TABLE accounts ({columns}) SERVER files OPTIONS (filename '{file}', format 'csv', "
+            "header 'true')"
+        )
+    assert not is_empty(engine)
+    with engine.connect() as connection:
+        rows = read_texts(connection, ACCOUNTS, ACCOUNTS.columns).num_rows
+    assert rows == len(file.read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_a_posting_day_that_is_a_text_is_named_before_a_month_is_asked_for(sources, tmp_path):
+    views = (EXAMPLE / "views.sql").read_text(encoding="utf-8")
+    statement = next(s for s in re.findall(r"CREATE VIEW.*?;", views, re.DOTALL) if "carm_feed.export" in s)
+    execute(sources.legacy, "DROP VIEW carm_feed.export_declarations")
+    execute(sources.legacy, statement.replace("::date AS reported_on", "::date::text AS reported_on"))
+    execute(sources.legacy, "GRANT SELECT ON carm_feed.export_declarations TO carm_reader")
+    _, ws = workspaces(sources, tmp_path)
+    month = open_month(ws, Period.parse(PERIOD), "shadow", "by hand", "manual", lambda run_id: False)
+    with pytest.raises(DataError, match=r"export_declarations\.reported_on as a text, by which no month can be found"):
+        extract_month(ws, month)
 
 
 # --- Before the first month, and the page --------------------------------------------------------------------------
