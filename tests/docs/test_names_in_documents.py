@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.cli.serving import serve_unsubscribe
-from tests.test_documents import DOCUMENTS, PROJECT, code_of, each_document, prose_of, texts_of_code
+from tests.test_documents import DOCUMENTS, PROJECT, code_of, each_document, prose_of, table_rows, texts_of_code
 
 _NAME = re.compile(r"[\w.*-]+")
 _OURS = ("py", "sql", "md", "yaml", "toml", "po", "j2")
@@ -132,6 +132,16 @@ def test_every_option_of_the_unsubscribe_page_exists(document: Path) -> None:
         if word.startswith("-")
     ]
     assert [] == [word for word in used if word not in options]
+
+
+@pytest.mark.parametrize("document", ["adapting.md"])
+def test_what_a_page_says_that_is_said_is_said_by_the_code(document: str) -> None:
+    """As for the symptoms of docs/operating.md; … stands for what varies."""
+    text = (PROJECT / "docs" / document).read_text(encoding="utf-8")
+    said = [symptom for row in table_rows(text, "it says") for symptom in re.findall(r"`([^`]+)`", row[0])]
+    pieces = [piece.strip() for symptom in said for piece in symptom.split("…")]
+    assert len(pieces) > 5
+    assert [] == [piece for piece in pieces if not any(piece in told for told in texts_of_code())]
 
 
 def test_documents_are_looked_at_below_every_folder() -> None:
