@@ -100,7 +100,7 @@ format: env-dev
 # What people receive is kept as golden files. Rewritten on purpose only, and the diff is reviewed like code.
 golden: env-dev
 	@CARM_REWRITE_GOLDEN=1 $(PYTHON) -m pytest -q tests/statements tests/notices tests/quarterly \
-	    tests/certificates/test_certificate_page.py tests/cli/test_why_card.py
+	    tests/certificates/test_certificate_page.py tests/cli/test_why_card.py tests/dags/test_architecture_page.py
 	@$(PYTHON) -m include.quality.catalogue
 	@$(PYTHON) -m include.rules_page
 	@git status --short tests docs

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 
 from include import engine
 from include.carm.calendar import ONE_DAY
-from include.carm.errors import Unavailable, UsageError
+from include.carm.errors import DataError, Unavailable, UsageError
 from include.carm.period import Period
 from include.feeds import EXPORT_DECLARATIONS, LEDGER_FEEDS, SNAPSHOT_FEEDS, TRANSACTIONS, Feed, LedgerFeed
 from include.lake import Lake, state_digest
@@ -302,7 +302,15 @@ def _select_keys(
 def select_posted(
     connection: Connection, feed: LedgerFeed, columns: Columns, start: date | None, end: date
 ) -> sa.Select[Any]:
-    """The rows posted from ``start`` (None: from ever) to ``end``, both days included, as texts."""
+    """The rows posted from ``start`` (None: from ever) to ``end``, both days included, as texts.
+
+    Raises ``DataError`` where PostgreSQL holds the day as a text, which it does not compare with a day.
+    """
+    if connection.dialect.name == "postgresql" and isinstance(columns[feed.posted], sa.String):
+        raise DataError(
+            f"the source has {feed.name}.{feed.posted} as a text, by which no month can be found: make it a date, in a "
+            "view if need be (docs/adapting.md)"
+        )
     posted: sa.ColumnElement[Any] = sa.column(feed.posted)
     # Half-open, because SQLite may hold a day as the text of an instant, which sorts after its day.
     query = select_texts(connection, feed, columns).where(posted < _bind(connection, end + ONE_DAY))

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 
 from include.carm.errors import DataError
 from include.database import plain_errors, read_snapshot
-from include.feeds import ACCOUNTS, LEDGER_FEEDS, SNAPSHOT_FEEDS, Feed
+from include.feeds import ACCOUNTS, Feed
 from include.postgresql_rows import copy_texts, travels_as_text
-from include.source_schema import canonical_bn15
+from include.source_schema import canonical_bn15, received_tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -57,11 +57,9 @@ def source_snapshot(ws: Workspace) -> Iterator[Connection]:
 def present_columns(connection: Connection) -> dict[str, Columns]:
     """The columns of each feed whose table or view is there."""
     inspector = sa.inspect(connection)
-    tables = set(inspector.get_table_names()) | set(inspector.get_view_names())
     return {
-        feed.name: {column["name"]: column["type"] for column in inspector.get_columns(feed.name)}
-        for feed in (*LEDGER_FEEDS, *SNAPSHOT_FEEDS)
-        if feed.name in tables
+        name: {column["name"]: column["type"] for column in inspector.get_columns(name)}
+        for name in received_tables(connection)
     }
 
 
@@ -71,7 +69,9 @@ def require_columns(feed: Feed, present: Columns | None) -> Columns:
         raise DataError(f"the source has no table {feed.name}: load it first (carm load FOLDER) or create it empty")
     missing = [column for column in feed.columns if column not in present and column not in feed.optional]
     if missing:
-        raise DataError(f"the source table {feed.name} lacks the column {missing[0]}: see docs for the columns")
+        raise DataError(
+            f"the source table {feed.name} lacks the column {missing[0]}: docs/adapting.md says what it holds"
+        )
     return present
 
 

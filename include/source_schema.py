@@ -27,7 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.schema import CreateIndex
 
-from include.database import read_snapshot
+from include.carm.errors import Refused
+from include.database import describe_database, read_snapshot
 from include.feeds import LEDGER_FEEDS, SNAPSHOT_FEEDS
 
 SOURCE = MetaData()
@@ -97,10 +98,17 @@ DEMO_WORLD = Table(
 def create_tables(connection: Connection, names: Iterable[str]) -> list[str]:
     """Create those of the source tables ``names`` that are missing, without indexes; returns the created ones.
 
-    Indexes come after the rows, by :func:`create_indexes`: an index is built faster than it is grown.
+    Indexes come after the rows, by :func:`create_indexes`: an index is built faster than it is grown. Raises
+    ``Refused`` where one of them is a view: what stands behind it belongs to others.
     """
-    present = set(inspect(connection).get_table_names())
-    missing = [name for name in names if name not in present]
+    tables, received = set(inspect(connection).get_table_names()), received_tables(connection)
+    for name in names:
+        if name in received and name not in tables:
+            raise Refused(
+                f"{name} is no table of {describe_database(connection.engine)} but a view: rows are loaded into tables "
+                "only, so bring them into those that the view reads"
+            )
+    missing = [name for name in names if name not in tables]
     for name in missing:
         # A copy, because a table cannot be created without the indexes that hang on it.
         columns = (Column(column.name, column.type) for column in TABLES[name].columns)
@@ -136,9 +144,13 @@ def insert_rows(connection: Connection, name: str, columns: Sequence[str], rows:
 
 
 def received_tables(connection: Connection) -> list[str]:
-    """The source tables that are there, in the order of :data:`TABLES`; a feed without its table was not received."""
-    present = set(inspect(connection).get_table_names())
-    return [name for name in TABLES if name in present]
+    """The source tables that are there, in the order of :data:`TABLES`; a feed without its table was not received.
+
+    A view is as good as a table, and so is whatever else of the name can be read (a materialised view, a foreign
+    table), in any schema on the search path: where the source is somebody else's, they map its tables to ours.
+    """
+    inspector = inspect(connection)
+    return [name for name in TABLES if inspector.has_table(name)]
 
 
 def filled_tables(connection: Connection) -> list[str]:
