@@ -15,9 +15,9 @@ from include.portal.outbox_parts import PAGE_ROWS
 
 HEADERS = {
     "date": "2022-01-05T12:00:00+00:00",
-    "from": "notices.org",
+    "from": "notices@example.org",
     "from_name": {"en": "CARM (test)", "fr": "GCRA"},
-    "reply_to": "a.org",
+    "reply_to": "a@example.org",
 }
 
 

@@ -116,7 +116,8 @@ def test_a_row_shows_what_the_rule_looked_at_and_masks_amounts(portal, world, re
     assert "123456" not in page
     assert ">7<" not in page
     assert page.count("masked") == 2
-    assert "gst_cents, amount_cents" in page.replace("\n", "")
+    assert "interest_cents, amount_cents" in page
+    assert page.count("looked at") == 2
     assert unmaskings(world) == []
 
     shown = portal.post(path, data={"token": portal.token(path)}).text
@@ -204,9 +205,7 @@ def test_the_file_of_whole_rows_is_recorded(portal, world, refuse):
     assert [subject for subject, _ in unmaskings(world)] == [MONTH]
 
 
-@pytest.mark.parametrize(
-    "path", ["2021-13", "2021-1", "..%2f..%2fetc", "2021-12/rows/..", "2021-12/rows/xyz", "2021-12?page=0"]
-)
+@pytest.mark.parametrize("path", ["2021-13", "2021-1", "..%2f..%2fetc", "2021-12/rows/xyz", "2021-12?page=0"])
 def test_an_address_that_no_page_has_is_refused(portal, path):
     assert portal.get(f"/quarantine/{path}").status_code in (404, 422)
 
@@ -251,7 +250,7 @@ def test_what_airflow_refuses_is_said(portal):
     portal.airflow.answers["POST", "/dags/carm_month/dagRuns"] = (409, {"detail": "exists"})
     answer = portal.post(f"/quarantine/{MONTH}/extract", data={"token": portal.token(f"/quarantine/{MONTH}")})
     assert answer.status_code == 409
-    assert "no run was started" in answer.text
+    assert "No run was started" in answer.text
 
 
 def test_a_final_extract_says_that_nothing_is_read_again(portal):
