@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from fastapi import Path
 
+from include.outbox import AFTER_THE_NEW
+
 MONTH = r"\d{4}-(?:0[1-9]|1[0-2])"
 KEY = "[0-9a-f]{32}"
 PAGE_ROWS = 50
@@ -40,7 +42,7 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "state_class": state_class(row["state"]),
         "changed_at": instant(row["changed_at"]),
-        "due_at": instant(row["next_attempt_at"] or None),
+        "due_at": None if row["next_attempt_at"] == AFTER_THE_NEW else instant(row["next_attempt_at"]),
         "message_id": message_id(row),
     }
 

@@ -220,7 +220,7 @@ def _show_row(
         ],
         offending=offending,
         is_unmasked=is_unmasked,
-        **explain_rule(row["dataset"], row["expectation"]),
+        told=explain_rule(row["dataset"], row["expectation"]),
     )
 
 

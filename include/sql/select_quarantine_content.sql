@@ -2,8 +2,10 @@
 -- Grain: one row per quarantined source row.
 -- Reads: quarantine_rows
 -- Writes: nothing, returns rows
--- Parameters: $row_id (text), $dataset (text), $reason (text), $expectation (text), $state (text): NULL asks for all
+-- Parameters: $row_id (text), $dataset (text), $reason (text), $expectation (text), $state (text)
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- A parameter that is NULL asks for all.
 SELECT
     quarantine_rows.row_id,
     quarantine_rows.dataset,

@@ -2,9 +2,10 @@
 -- Grain: one row per quarantined source row.
 -- Reads: quarantine_rows
 -- Writes: nothing, returns rows
--- Parameters: $dataset (text), $reason (text), $expectation (text), $state (text): NULL asks for all; $row_limit (int),
---   $row_offset (int)
+-- Parameters: $dataset (text), $reason (text), $expectation (text), $state (text), $row_limit (int), $row_offset (int)
 -- Rerun: same inputs give the same rows in the same order.
+--
+-- A parameter that is NULL asks for all.
 SELECT
     quarantine_rows.row_id,
     quarantine_rows.dataset,
