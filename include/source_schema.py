@@ -65,8 +65,8 @@ def canonical_bn15(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return expression
 
 
-# What applying a plan, and who looks at an account, asks for: everything about some accounts, in whatever spelling.
-for _table in ("accounts", "delegations", "transactions", "export_declarations"):
+# What undoing a change, and who looks at an account, asks for: all about one account, in whatever spelling.
+for _table in ("accounts", "delegations"):
     Index(f"ix_{_table}_bn15", canonical_bn15(TABLES[_table].c.bn15))
 
 # What the filling of a source leaves behind beside the rows. Made with them, and no business of the migrations.

@@ -537,7 +537,9 @@ def test_the_world_arrives_in_the_database(engine: Engine) -> None:
             assert sorted(found, key=repr) == sorted(expected[name], key=repr)
             assert report.rows[name] == len(found)
         indexes = [inspect(connection).get_indexes(name) for name in TABLES]
-    assert [len(found) for found in indexes] == [1, 0, 0, 0, 2, 2]
+    # One over an expression is told by PostgreSQL alone: see test_source_schema.
+    of_columns = [[index for index in found if index["column_names"] != [None]] for found in indexes]
+    assert [len(found) for found in of_columns] == [1, 0, 0, 0, 2, 2]
     assert demo_world(engine) == {
         "seed": 3,
         "accounts": 120,

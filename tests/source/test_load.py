@@ -133,6 +133,8 @@ def test_the_tables_have_the_indexes_that_extraction_needs(engine: Engine, tmp_p
             (name, tuple(index["column_names"])): index["unique"]
             for name in TABLES
             for index in inspect(connection).get_indexes(name)
+            # One over an expression is told by PostgreSQL alone: see test_source_schema.
+            if index["column_names"] != [None]
         }
         keys = [inspect(connection).get_pk_constraint(name)["constrained_columns"] for name in TABLES]
     assert found.keys() == {
