@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from include.person_records import LONGEST_REASON
 from include.portal.outbox_parts import KEY, MONTH, MessageKey, listed
 from include.portal.pages import HEADERS, CheckedForm, InWorkspace, render
 from include.portal.staff import Reader
@@ -19,7 +18,7 @@ DELIVER_DAG = "carm_deliver"
 AT_ONCE = 200
 """How many messages of unknown fate stand on one page, and can be decided about at once."""
 
-Reason = Annotated[str, Form(min_length=3, max_length=LONGEST_REASON)]
+Reason = Annotated[str, Form(min_length=3, max_length=500)]
 Keys = Annotated[list[Annotated[str, Form(pattern=f"^{KEY}$")]], Form(max_length=AT_ONCE)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,7 @@ def find_rule(dataset: str, expectation: str) -> Rule | None:
     return next((rule for rule in load_suite(dataset).rules if rule.name == expectation), None)
 
 
-def explain_rule(dataset: str, expectation: str) -> Mapping[str, str]:
+def explain_rule(dataset: str, expectation: str) -> dict[str, Any]:
     """What a rule asks and why, as its suite says."""
     rule = find_rule(dataset, expectation)
     if rule is None:
