@@ -16,11 +16,11 @@ from include.portal.airflow_runs import MONTH_DAG
 from include.portal.csv_file import send_csv
 from include.portal.pages import HEADERS, CheckedForm, InWorkspace, render
 from include.portal.quarantine_rows import (
-    FEEDS,
     PAGE_ROWS,
     Filter,
     count_rows,
     explain_rule,
+    find_feed,
     find_rule,
     is_masked,
     page_rows,
@@ -200,7 +200,7 @@ def _show_row(
 
     content: dict[str, Any] = json.loads(row["row_json"])
     rule = find_rule(row["dataset"], row["expectation"])
-    offending = offending_columns(rule, FEEDS[row["dataset"]], content) if rule else []
+    offending = offending_columns(rule, find_feed(row["dataset"]), content) if rule else []
     return render(
         request,
         "quarantine_row.html",

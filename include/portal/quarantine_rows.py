@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from include.carm.errors import DataError
 from include.carm.period import Period
-from include.feeds import LEDGER_FEEDS, SNAPSHOT_FEEDS
 from include.quality.data_docs import describe
 from include.quality.suites import Rule, load_suite
 
@@ -17,12 +16,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from include.feeds import Feed
     from include.workspace import Workspace
 
-FEEDS = {feed.name: feed for feed in (*LEDGER_FEEDS, *SNAPSHOT_FEEDS)}
 PAGE_ROWS = 50
 
 PERSONAL = frozenset({"email", "name", "legal_name", "operating_name"})
+
+
+def find_feed(name: str) -> Feed:
+    """The feed of that name."""
+    from include.feeds import LEDGER_FEEDS, SNAPSHOT_FEEDS
+
+    return next(feed for feed in (*LEDGER_FEEDS, *SNAPSHOT_FEEDS) if feed.name == name)
 
 
 def is_masked(column: str) -> bool:
