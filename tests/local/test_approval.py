@@ -27,13 +27,15 @@ from sqlalchemy import func, select, text
 from include.airflow_api import AirflowApi, run_path
 from include.airflow_records import AirflowRecords
 from include.approvals import makers_of
-from include.carm.errors import Unavailable
+from include.backfill_approvals import require_approved
+from include.carm.errors import Refused, Unavailable
 from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
 from include.local_airflow.dag_runs import error_line
 from include.local_airflow.environment import choose_port, task_log_file
 from include.month import read_summary
+from include.operations_backfill_tables import BACKFILL_APPROVALS
 from include.operations_notice_tables import NOTICE_INTENTS
 from include.operations_plan_tables import ACCOUNT_CHANGES, APPROVALS, PLANS, REINSTATEMENTS
 from include.source_schema import TABLES
@@ -328,6 +330,44 @@ def test_a_closed_account_is_reinstated_through_its_dag(office, plan, approved):
     assert [(row.status, str(row.valid_from), row.closed_on) for row in versions] == [("open", "2022-01-10", None)]
     (recorded,) = office.rows(select(REINSTATEMENTS))
     assert (recorded.bn15, recorded.recorded_by, recorded.run_id) == (closed.bn15, "approver", run_id)
+
+
+BACKFILL = {"from_period": "2021-12", "to_period": "2021-12", "reason": "the schedule was off"}
+
+
+def test_a_live_backfill_is_let_by_another_person_and_by_nobody_else(office, plan):
+    dag_id = "carm_approve_backfill"
+    run_id = office.ask_by("admin", dag_id, BACKFILL, "check_months")
+    question = office.as_user("viewer").get(office.question(run_id, dag_id).removeprefix("/api/v2"))
+    assert question["subject"] == "Let a backfill of 2021-12 to 2021-12 run live?"
+    for told in ("| 2021-12 | 2021-12-25 |", "**Why:** the schedule was off", "The newest issued month is 2021-12."):
+        assert told in question["body"]
+    assert office.answer("admin", run_id, "Approve", dag_id) == "failed"
+    with pytest.raises(Refused, match="nobody approved it"):
+        require_approved(office.workspace, PERIOD)
+
+    run_id = office.ask_by("admin", dag_id, BACKFILL, "check_months")
+    assert office.answer("approver", run_id, "Approve", dag_id) == "success"
+    require_approved(office.workspace, PERIOD)
+    rows = office.rows(select(BACKFILL_APPROVALS).order_by("approval_no"))
+    assert [(row.decided_by, row.decision) for row in rows] == [("admin", "refused"), ("approver", "approved")]
+
+
+def test_nobody_is_asked_about_months_that_could_not_run_live(office, plan):
+    asked = {**BACKFILL, "from_period": "2021-11"}
+    run_id = office.trigger("admin", "carm_approve_backfill", asked)
+    assert office.wait_for_end("carm_approve_backfill", run_id) == "failed"
+    complaint = office.complaint(run_id, "check_months", "carm_approve_backfill")
+    assert "cannot be approved: 2021-11 cannot run live: 2021-12 was issued after it" in complaint
+
+
+def test_the_watcher_of_the_day_of_issue_asks_the_record(office, plan):
+    run_id = office.trigger("admin", "carm_deadline", {}, str(PERIOD))
+    assert office.wait_for_end("carm_deadline", run_id) == "success"
+    run_id = office.trigger("admin", "carm_deadline", {"period": str(PERIOD.next())})
+    assert office.wait_for_end("carm_deadline", run_id) == "failed"
+    told = office.mail_about("[CARM] carm_deadline 2022-01 failed: require_issued")
+    assert "2022-01 was due on 2022-01-25 and is not issued" in told
 
 
 def test_the_service_user_may_read_and_nothing_else(office):
