@@ -88,9 +88,14 @@ class Office:
         self.as_user(user).send("PATCH", self.question(run_id, dag_id), answer)
         return self.wait_for_end(dag_id, run_id)
 
-    def mail_about(self, subject: str) -> str:
-        """The text of the mail with this subject, once it is there."""
-        return wait_until(lambda: next((mail.get_content() for mail in self.mails() if mail["Subject"] == subject), ""))
+    def mail_about(self, subject: str, words: str = "") -> str:
+        """The text of the mail with this subject that holds the words, in one line, once it is there."""
+
+        def look() -> str:
+            texts = [" ".join(mail.get_content().split()) for mail in self.mails() if mail["Subject"] == subject]
+            return next((text for text in texts if words in text), "")
+
+        return wait_until(look)
 
     def mails(self) -> list[EmailMessage]:
         files = (self.data / "mailbox" / "new").iterdir()

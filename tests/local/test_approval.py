@@ -91,7 +91,7 @@ def test_a_rejected_plan_fails_the_run_and_is_recorded(office, plan):
     assert office.answer("approver", run_id, "Reject") == "failed"
     assert office.states(run_id)["apply_plan"] == "upstream_failed"
     assert "was rejected by approver: nothing was changed" in office.complaint(run_id, "record_answer")
-    assert "was rejected by approver" in office.mail_about("[CARM] carm_apply_plan failed: record_answer")
+    assert office.mail_about("[CARM] carm_apply_plan failed: record_answer", "was rejected by approver")
     assert office.answers()[-1] == ("approver", "rejected")
     assert office.effects()[:2] == before[:2]
     assert [row.state for row in office.effects()[2]] == ["rejected"]
@@ -217,7 +217,7 @@ def test_the_watcher_of_the_day_of_issue_asks_the_record(office, plan):
     run_id = office.trigger("admin", "carm_deadline", {"period": str(PERIOD.next())})
     assert office.wait_for_end("carm_deadline", run_id) == "failed"
     told = office.mail_about("[CARM] carm_deadline 2022-01 failed: require_issued")
-    assert "2022-01 was due on 2022-01-25 and is not issued" in " ".join(told.split())
+    assert "2022-01 was due on 2022-01-25 and is not issued" in told
 
 
 def test_the_service_user_may_read_and_nothing_else(office):
