@@ -30,11 +30,11 @@ def show_unknown(
     done: Annotated[str, Query(pattern=r"^[0-9]{0,9}$")] = "",
 ) -> HTMLResponse:
     """The messages that were handed over and not answered for; those that are decided about make room for the next."""
-    from include.outbox import count_messages, page_messages
+    from include.outbox import count_by_month, page_messages
 
     with ws.operations.connect() as connection:
         rows = page_messages(connection, {"state": "unknown"}, None, AT_ONCE)
-        found = sum(row["messages"] for row in count_messages(connection) if row["state"] == "unknown")
+        found = sum(row["messages"] for row in count_by_month(connection) if row["state"] == "unknown")
     return render(
         request,
         "outbox_unknown.html",
