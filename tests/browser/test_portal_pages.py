@@ -74,7 +74,8 @@ def served(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iter
             assert thread.is_alive()
             thread.join(0.05)
         port = server.servers[0].sockets[0].getsockname()[1]
-        docs = re.search(r'href="([^"]+/[^"]+\.html)"', portal.get("/data-docs/").text)
+        docs = re.search(r'href="([^"./]+/[a-z0-9_]+\.html)"', portal.get("/data-docs/").text)
+        assert docs
         paths = {
             "/months": "/months",
             "/months/{period}": "/months/2021-12",
@@ -100,9 +101,8 @@ def served(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "/outbox/unreached": "/outbox/unreached",
             "/trends": "/trends",
             "/data-docs/": "/data-docs/",
+            "/data-docs/{run}/{page}": f"/data-docs/{docs[1]}",
         }
-        if docs:
-            paths["/data-docs/{run}/{page}"] = f"/data-docs/{docs[1]}"
         yield Served(portal, f"http://127.0.0.1:{port}", paths, closed, issued)
         server.should_exit = True
         thread.join()

@@ -20,7 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "Clean-up": (
         "decide", "program_type_rules", "rules_page", "plan", "plan_step", "plans", "breaker", "approvals", "apply",
         "moved_accounts", "journal", "announcements", "change_file", "reinstate", "person_records", "explain",
-        "what_if", "adoption",
+        "what_if", "adoption", "plan_accounts", "standing_records",
     ),
     "Statements": (
         "statements", "statement_act_notices", "statement_*", "open_items", "interest", "ledger_totals", "parking",
@@ -33,10 +33,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "Mail": ("outbox", "deliver", "mail", "mail_*", "bounces", "unsubscribe*", "distribution_list"),
     "Month and proof": ("month", "month_*", "certificate*", "status", "verify*", "audit"),
     "Operations database": ("database", "operations*", "migrations/*"),
-    "Portal": ("portal/*", "portal*"),
+    "Portal": ("portal/*",),
     "Surroundings": (
         "workspace", "working_folders", "system_clock", "airflow_*", "local_airflow/*", "cli/*", "backfill*",
-        "lineage*", "deadlines*", "notifications*",
+        "deadline", "differences", "lake_uses", "on_call",
     ),
 }  # fmt: skip
 
