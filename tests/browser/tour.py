@@ -6,16 +6,15 @@ once; each bold word of its section must have been seen in one of those looks.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from playwright.sync_api import Page
 
+from tests.browser.pictures import take_picture
+
 TOUR = Path(__file__).parents[2] / "docs" / "tour.md"
-PICTURES = os.environ.get("CARM_REWRITE_PICTURES") and TOUR.parent / "pictures" / "tour"
-"""Where pictures of the steps go; they are made anew only on request, for their bytes depend on the browser."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,8 @@ class Look:
         self.seen += [
             str(label) for frame in page.frames for label in frame.locator("[aria-label]").evaluate_all(_LABELS)
         ]
-        if picture and PICTURES:
-            PICTURES.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=PICTURES / f"{picture}.png")
+        if picture:
+            take_picture(page, f"tour/{picture}")
 
     def missing(self) -> list[str]:
         """The words of the step that nobody saw."""
