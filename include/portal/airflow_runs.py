@@ -70,7 +70,8 @@ class Runs:
 
 async def list_runs(staff: Staff, dag_id: str = MONTH_DAG) -> Runs:
     """The newest hundred runs of a Dag. A page is shown without them where Airflow does not tell."""
-    query = urlencode({"limit": _MOST_RUNS, "order_by": "-run_after"})
+    # As they were made: a backfill's run is due on the day of its month, whenever it runs.
+    query = urlencode({"limit": _MOST_RUNS, "order_by": "-id"})
     status, answer = await staff.ask_airflow("GET", f"/dags/{dag_id}/dagRuns?{query}", None)
     if status != 200:
         return Runs(problem=f"Airflow does not tell of the runs of {dag_id} (status {status})")

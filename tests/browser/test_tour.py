@@ -245,7 +245,7 @@ def read_the_differences(tour: Tour, look: Look) -> None:
     frame = tour.portal(page)
     look.at(page)
     frame.get_by_role("link", name="2021-12", exact=True).click()
-    frame.get_by_role("heading", name="Month 2021-12").wait_for()
+    frame.get_by_role("heading", name="Shadow run beside the record").scroll_into_view_if_needed()
     look.at(page, "differences")
 
 
