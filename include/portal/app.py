@@ -75,7 +75,7 @@ def create_app(open_workspace: Callable[[], Workspace], secret: str, now: Callab
     """
     # An address with a slash too many is none: the redirect would be sent before anybody asks who it is.
     app = FastAPI(title="CARM portal", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.open_workspace, app.state.secret, app.state.now = open_workspace, secret, now
+    app.state.open_workspace, app.state.secret, app.state.moment = open_workspace, secret, now
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/", show_months, include_in_schema=False)

@@ -67,7 +67,7 @@ def show_months(
     asked = [period for period in known if not before or period < before]
     shown = asked[:MONTHS_A_PAGE]
     records = read_records(ws, shown)
-    now = request.app.state.now()
+    now = request.app.state.moment()
     return render(
         request,
         "months.html",

@@ -14,6 +14,7 @@ from sqlalchemy import Column, Integer, Table, and_, delete, insert, select, upd
 from include.audit import Link, append_link
 from include.carm.errors import DataError
 from include.database import write_transaction
+from include.operations_backfill_tables import BACKFILL_APPROVALS
 from include.operations_plan_tables import (
     ACCOUNT_CHANGES,
     APPROVALS,
@@ -48,6 +49,7 @@ TOLD = (
     ISSUED_MONTHS,
     STATEMENT_ACTS,
     MONTH_LOCKS,
+    BACKFILL_APPROVALS,
 )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from include.airflow_records import Answer
 from include.apply import apply_plan
 from include.approvals import record_answer, renew_makers
+from include.backfill_approvals import Months, settle_backfill_answer
 from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
@@ -79,7 +80,7 @@ def _record(ws: Workspace) -> None:
 
 
 def _act(ws: Workspace) -> None:
-    """A statement restated twice, one withdrawn, a notice of each, and a month that was locked and unlocked."""
+    """A statement restated twice, one withdrawn, a notice of each, a month locked and unlocked, a backfill approved."""
     first, second = read(ws, "statements", FIRST).sort_values("account_key").bn15.iloc[-2:]
     period = Period.parse(FIRST)
     order = Order.of("the name was wrong", "le nom était erroné", date(2022, 1, 10), "clerk", "manual restate")
@@ -93,6 +94,8 @@ def _act(ws: Workspace) -> None:
     approved = Answer(chosen="Approve", by="checker", at="2022-01-11T12:00:00Z")
     asked = {"reason": "one more name", "asked_by": "clerk", "also_asked_by": (), "run_id": "manual unlock"}
     unlock_month(ws, period, approved, **asked)
+    months = Months.of("2021-10", "2021-11")
+    settle_backfill_answer(ws, months, approved, **{**asked, "run_id": "manual backfill"})
 
 
 def undo_second_plan(ws: Workspace, plan_hash: str) -> dict[str, Any]:
