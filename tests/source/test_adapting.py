@@ -99,6 +99,7 @@ def test_a_month_through_the_views_publishes_the_bytes_of_the_ordinary_tables(mo
         assert hashes(views.data / place) == hashes(ordinary.data / place)
     told = [read_summary(ws, Period.parse(PERIOD), "lake") for ws in (ordinary, views)]
     assert [bool(summary.pop("places")) for summary in told] == [True, True]
+    assert [bool(summary["certificate"].pop("folder")) for summary in told] == [True, True]
     assert told[0] == told[1]
     # Of a world in which all of it happens: closures and corrections, statements, rows that are refused.
     assert {"close", "convert", "hold", "keep", "review"} <= set(read(views, "account_decisions", PERIOD)["action"])
