@@ -18,14 +18,14 @@ from include.portal.accounts_lake import DECISIONS_SHOWN, ITEMS_A_PAGE, OPEN_ITE
 from include.portal.accounts_records import find_what_to_undo, read_records, read_statements
 from include.portal.accounts_register import read_register, tell_force
 from include.portal.accounts_search import MOST, find_by_firm, find_by_name
-from include.portal.pages import HEADERS, CheckedForm, InWorkspace, render
+from include.portal.pages import BN15_PATTERN, HEADERS, CheckedForm, InWorkspace, render
 from include.portal.staff import Reader, Staff
 from include.portal.unmasking import MASK, mask, record_unmasking
 from include.workspace import Workspace
 
 router = APIRouter()
 
-Bn15 = Annotated[str, Path(pattern=r"^[0-9]{9}RM[0-9]{4}$")]
+Bn15 = Annotated[str, Path(pattern=BN15_PATTERN)]
 Page = Annotated[int, Query(ge=1, le=100_000)]
 
 _SHORTEST_NAME = 2

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from include.portal.accounts import Bn15
 from include.portal.pages import HEADERS, CheckedForm
 from include.portal.staff import Reader
+from include.portal.started_runs import post_run
 
 router = APIRouter()
 
@@ -31,8 +32,7 @@ async def reinstate(
 
     staff.require_start(REINSTATE_DAG)
     conf = {"bn15": bn15, "reason": require_reason(reason), "effective_on": effective_on.isoformat()}
-    body = {"logical_date": None, "conf": conf}
-    status, answer = await staff.ask_airflow("POST", f"/dags/{REINSTATE_DAG}/dagRuns", body)
+    status, answer = await post_run(staff, REINSTATE_DAG, conf)
     if status != 200:
         raise HTTPException(status if status in (403, 404, 409) else 400, f"no run was started: {_why(status, answer)}")
     return RedirectResponse(f"../{bn15}?started={quote(answer['dag_run_id'], safe='')}", 303, HEADERS)

@@ -18,7 +18,7 @@ from include.carm.errors import DataError
 from include.carm.period import Period
 from include.portal.accounts import Bn15
 from include.portal.accounts_records import read_statements
-from include.portal.pages import DOCUMENT_HEADERS, HEADERS, CheckedForm, InWorkspace, render
+from include.portal.pages import DOCUMENT_HEADERS, HEADERS, MONTH_PATTERN, CheckedForm, InWorkspace, render
 from include.portal.staff import Reader
 from include.portal.unmasking import record_unmasking
 from include.workspace import Workspace
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
-Month = Annotated[str, Path(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Path(pattern=MONTH_PATTERN)]
 Format = Literal["html", "pdf", "csv"]
 Language = Literal["issued", "en", "fr"]
 

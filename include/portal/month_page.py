@@ -16,6 +16,7 @@ from include.portal.months import MonthRuns, row_of
 from include.portal.pages import HEADERS, CheckedForm, InWorkspace, OfMonth, render
 from include.portal.staff import Reader
 from include.portal.stages import STAGES
+from include.portal.started_runs import post_run
 from include.workspace import Workspace
 
 router = APIRouter()
@@ -78,10 +79,9 @@ async def run_month(
     staff: Reader, month: OfMonth, effects: Annotated[Literal["shadow", "live"], Form()] = "shadow"
 ) -> RedirectResponse:
     """Start the month again, in the name of whoever asks; the run shows on the month's page."""
-    staff.require_start(MONTH_DAG)
     period = str(month)
-    body = {"logical_date": None, "partition_key": period, "conf": {"period": period, "effects": effects}}
-    status, answer = await staff.ask_airflow("POST", f"/dags/{MONTH_DAG}/dagRuns", body)
+    conf = {"period": period, "effects": effects}
+    status, answer = await post_run(staff, MONTH_DAG, conf, partition_key=period)
     if status != 200:
         detail = answer.get("detail") if isinstance(answer, dict) else None
         said = detail if isinstance(detail, str) else "it gave no reason"

@@ -14,7 +14,7 @@ from include.carm.business_number import is_valid_bn15
 from include.carm.period import Period
 from include.portal.airflow_runs import MONTH_DAG
 from include.portal.csv_file import send_csv
-from include.portal.pages import HEADERS, CheckedForm, InWorkspace, render
+from include.portal.pages import HEADERS, CheckedForm, InWorkspace, OfMonth, render
 from include.portal.quarantine_rows import (
     PAGE_ROWS,
     Filter,
@@ -45,12 +45,6 @@ _PLAIN = (
 _WHOLE = (*_PLAIN, "amount_cents", "row_json")
 
 
-def read_month(period: Annotated[str, Path(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]) -> Period:
-    """The month of a page's address."""
-    return Period.parse(period)
-
-
-Month = Annotated[Period, Depends(read_month)]
 RowId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
@@ -106,7 +100,7 @@ def show_month(
     request: Request,
     staff: Reader,
     ws: InWorkspace,
-    period: Month,
+    period: OfMonth,
     which: Annotated[Filter, Depends(read_filter)],
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     started: StartedRun = "",
@@ -159,7 +153,7 @@ def _rules(counted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 @router.get("/quarantine/{period}/rows.csv")
 def export_rows(
-    _: Reader, ws: InWorkspace, period: Month, which: Annotated[Filter, Depends(read_filter)]
+    _: Reader, ws: InWorkspace, period: OfMonth, which: Annotated[Filter, Depends(read_filter)]
 ) -> StreamingResponse:
     """The rows as a file, without amounts and without what they hold."""
     count_rows(ws, period)  # A month that has none is refused before the file begins.
@@ -168,7 +162,7 @@ def export_rows(
 
 @router.post("/quarantine/{period}/rows.csv", dependencies=[CheckedForm])
 def export_whole_rows(
-    staff: Reader, ws: InWorkspace, period: Month, which: Annotated[Filter, Depends(read_form_filter)]
+    staff: Reader, ws: InWorkspace, period: OfMonth, which: Annotated[Filter, Depends(read_form_filter)]
 ) -> StreamingResponse:
     """The same with amounts, and with all that a row holds, as JSON: names and addresses too."""
     count_rows(ws, period)
@@ -180,13 +174,13 @@ def export_whole_rows(
 
 
 @router.get("/quarantine/{period}/rows/{row_id}", response_class=HTMLResponse)
-def show_row(request: Request, staff: Reader, ws: InWorkspace, period: Month, row_id: RowId) -> HTMLResponse:
+def show_row(request: Request, staff: Reader, ws: InWorkspace, period: OfMonth, row_id: RowId) -> HTMLResponse:
     """A refused row, without amounts and without what names a person."""
     return _show_row(request, staff, ws, period, read_row(ws, period, row_id), is_unmasked=False)
 
 
 @router.post("/quarantine/{period}/rows/{row_id}", dependencies=[CheckedForm], response_class=HTMLResponse)
-def show_unmasked_row(request: Request, staff: Reader, ws: InWorkspace, period: Month, row_id: RowId) -> HTMLResponse:
+def show_unmasked_row(request: Request, staff: Reader, ws: InWorkspace, period: OfMonth, row_id: RowId) -> HTMLResponse:
     """The whole row."""
     row = read_row(ws, period, row_id)
     record_unmasking(ws, staff, row_id, f"quarantined row of {period}")
@@ -229,7 +223,7 @@ def _show_row(
 
 @router.post("/quarantine/{period}/extract", dependencies=[CheckedForm])
 async def extract_again(
-    staff: Reader, period: Month, effects: Annotated[Literal["shadow", "live"], Form()] = "shadow"
+    staff: Reader, period: OfMonth, effects: Annotated[Literal["shadow", "live"], Form()] = "shadow"
 ) -> RedirectResponse:
     """Start a run of the month, which reads it from the source again where its extract is not final."""
     run = await start_run(staff, MONTH_DAG, {"period": str(period), "effects": effects})

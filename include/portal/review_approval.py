@@ -15,9 +15,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from include.carm.errors import Refused
-from include.portal.pages import CheckedForm, InWorkspace
+from include.portal.pages import HASH_PATTERN, CheckedForm, InWorkspace
 from include.portal.review_plans import APPLY_DAG, SHORT_HASH, Month, go_to
 from include.portal.staff import Reader, Staff
+from include.portal.started_runs import post_run
 from include.workspace import Workspace
 
 router = APIRouter()
@@ -102,15 +103,14 @@ async def ask_for_approval(
     staff: Reader,
     ws: InWorkspace,
     period: Month,
-    plan_hash: Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")],
+    plan_hash: Annotated[str, Form(pattern=HASH_PATTERN)],
 ) -> RedirectResponse:
     """Start the Dag that asks a person about a plan, unless it asks already."""
     staff.require_start(APPLY_DAG)
     await run_in_threadpool(_require_askable, ws, plan_hash)
     if any(question.is_open for question in (await list_questions(staff)).about(plan_hash)):
         raise Refused(f"a person is asked about plan {plan_hash[:SHORT_HASH]} already: answer that question")
-    body = {"logical_date": None, "conf": {"plan_hash": plan_hash}}
-    status, _ = await staff.ask_airflow("POST", f"/dags/{APPLY_DAG}/dagRuns", body)
+    status, _ = await post_run(staff, APPLY_DAG, {"plan_hash": plan_hash})
     if status == 403:
         raise HTTPException(403, f"Airflow does not let you start {APPLY_DAG}: ask who administers it")
     if status not in (200, 201):

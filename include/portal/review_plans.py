@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from include.carm.counts import tell_count
 from include.carm.errors import UsageError
-from include.portal.pages import HEADERS, InWorkspace, render
+from include.portal.pages import BN15_PATTERN, HEADERS, MONTH_PATTERN, InWorkspace, render
 from include.portal.staff import Reader, Staff
 from include.workspace import Workspace
 
@@ -39,8 +39,8 @@ LIMITS: Mapping[str, str] = {
 }
 """The breaker's limits, in words."""
 
-Month = Annotated[str, PathPart(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
-Bn15 = Annotated[str, PathPart(pattern=r"^[0-9]{9}RM[0-9]{4}$")]
+Month = Annotated[str, PathPart(pattern=MONTH_PATTERN)]
+Bn15 = Annotated[str, PathPart(pattern=BN15_PATTERN)]
 PlanName = Annotated[str | None, Query(pattern=r"^[0-9a-f]{4,64}$")]
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
 
