@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from sqlalchemy import select
 
 from include.database import connect_engine
@@ -50,29 +50,37 @@ class Tour:
         if "/plugin/carm" not in page.url:
             page.get_by_role("link", name="CARM").first.click()
             frame.get_by_role("heading", level=1).wait_for()
-        frame.get_by_role("link", name="Months", exact=True).click()
+        self.follow(page, frame.get_by_role("link", name="Months", exact=True))
         frame.get_by_role("heading", name="Months", level=1).wait_for()
         return frame
+
+    def follow(self, page: Page, link: Locator) -> None:
+        """Press what leads to another page of the portal, and wait until the frame has left this one.
+
+        The next page may bear the same heading, or the same link, and what is read too early is read of the page before.
+        """
+        with page.expect_event("framenavigated", lambda frame: frame.parent_frame is not None):
+            link.click()
 
     def room(self, page: Page, name: str) -> FrameLocator:
         """A room of the portal."""
         frame = self.portal(page)
         if name != "Months":
-            frame.get_by_role("link", name=name).first.click()
+            self.follow(page, frame.get_by_role("link", name=name).first)
             frame.get_by_role("heading", name=name, level=1).wait_for()
         return frame
 
     def plan(self, page: Page) -> FrameLocator:
         """The plan of the month."""
         frame = self.room(page, "Review")
-        frame.get_by_role("link", name="2021-12").first.click()
+        self.follow(page, frame.get_by_role("link", name="2021-12").first)
         frame.get_by_role("heading", name="Breaker").wait_for()
         return frame
 
     def planned_accounts(self, page: Page) -> FrameLocator:
         """The accounts that the plan would change."""
         frame = self.plan(page)
-        frame.get_by_role("link", name="Accounts", exact=True).last.click()
+        self.follow(page, frame.get_by_role("link", name="Accounts", exact=True).last)
         frame.get_by_role("button", name="Show").wait_for()
         return frame
 
@@ -128,7 +136,7 @@ def see_why(tour: Tour, look: Look) -> None:
     tour.plan(page)
     look.at(page, "plan")
     frame = tour.planned_accounts(page)
-    frame.locator("tbody th a").first.click()
+    tour.follow(page, frame.locator("tbody th a").first)
     frame.get_by_role("heading", level=1).filter(has_text=re.compile(r"\d{9}RM\d{4}")).wait_for()
     look.at(page)
 
@@ -165,11 +173,11 @@ def look_at_a_statement(tour: Tour, look: Look) -> None:
     frame = tour.room(page, "Accounts")
     frame.get_by_label("Number or name").fill(number[:9])
     look.at(page)
-    frame.get_by_role("button", name="Find").click()
-    frame.get_by_role("link", name=number, exact=True).click()
+    tour.follow(page, frame.get_by_role("button", name="Find"))
+    tour.follow(page, frame.get_by_role("link", name=number, exact=True))
     frame.get_by_role("heading", name=f"Account {number}").wait_for()
     look.at(page)
-    frame.locator("a", has_text="2021-12, version 1").click()
+    tour.follow(page, frame.locator("a", has_text="2021-12, version 1"))
     frame.get_by_role("button", name="Show as issued").click()
     frame.frame_locator("iframe[name=statement]").get_by_text("2021-12").first.wait_for()
     look.at(page, "statement")
@@ -184,9 +192,9 @@ def open_again(tour: Tour, look: Look) -> None:
     frame = tour.planned_accounts(page)
     look.at(page)
     frame.get_by_label("Action").select_option("close")
-    frame.get_by_role("button", name="Show").click()
-    frame.get_by_role("link", name=tour.closed).click()
-    frame.locator(f"a[href$='accounts/{tour.closed}']").first.click()
+    tour.follow(page, frame.get_by_role("button", name="Show"))
+    tour.follow(page, frame.get_by_role("link", name=tour.closed))
+    tour.follow(page, frame.locator(f"a[href$='accounts/{tour.closed}']").first)
     frame.get_by_role("heading", name=f"Account {tour.closed}").wait_for()
     look.at(page)
     frame.get_by_label("Reason").fill("the firm imports next week and has the declarations to show it")
@@ -198,7 +206,7 @@ def open_again(tour: Tour, look: Look) -> None:
     assert tour.office.rows(select(REINSTATEMENTS.c.bn15, REINSTATEMENTS.c.recorded_by)) == [(tour.closed, "admin")]
     frame = tour.room(page, "Accounts")
     frame.get_by_label("Number or name").fill(tour.closed)
-    frame.get_by_role("button", name="Find").click()
+    tour.follow(page, frame.get_by_role("button", name="Find"))
     frame.get_by_role("heading", name=f"Account {tour.closed}").wait_for()
     look.at(page)
 
@@ -240,7 +248,7 @@ def read_the_differences(tour: Tour, look: Look) -> None:
     page = tour.admin
     frame = tour.portal(page)
     look.at(page)
-    frame.get_by_role("link", name="2021-12", exact=True).click()
+    tour.follow(page, frame.get_by_role("link", name="2021-12", exact=True))
     frame.get_by_role("heading", name="Shadow run beside the record").scroll_into_view_if_needed()
     look.at(page, "differences")
 
