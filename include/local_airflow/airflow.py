@@ -12,7 +12,15 @@ from include.airflow_records import CONNECTION
 from include.airflow_settings import AirflowSettings, ConnectionSettings
 from include.carm.errors import DataError, Unavailable
 from include.local_airflow.dag_runs import DagRunFollower
-from include.local_airflow.environment import HOST, PROJECT_FOLDER, SERVICE_USER, Keys, airflow_environment
+from include.local_airflow.environment import (
+    HOST,
+    PAUSE_FOR_MINUTES,
+    PAUSE_FOR_SECONDS,
+    PROJECT_FOLDER,
+    SERVICE_USER,
+    Keys,
+    airflow_environment,
+)
 from include.local_airflow.processes import Processes
 from include.local_airflow.progress import Progress
 from include.local_airflow.rest import RestApi
@@ -32,7 +40,10 @@ class LocalAirflow:
         self.keys = Keys.open(self.home)
         self.settings = settings
         self.progress = progress
-        self.processes = Processes(self.home, airflow_environment(data, port, self.keys), PROJECT_FOLDER)
+        small = settings.connection("carm_source").conn_type == "sqlite"
+        pause = PAUSE_FOR_SECONDS if small else PAUSE_FOR_MINUTES
+        environment = airflow_environment(data, port, self.keys, scheduler_pause=pause)
+        self.processes = Processes(self.home, environment, PROJECT_FOLDER)
         self.api = RestApi(f"http://{HOST}:{port}", self.processes.check)
         self.follower = DagRunFollower(self.api, self.home, self.processes.check, progress)
 

@@ -55,7 +55,15 @@ class Keys:
         return keys
 
 
-def airflow_environment(data: Path, port: int, keys: Keys) -> dict[str, str]:
+PAUSE_FOR_SECONDS, PAUSE_FOR_MINUTES = 0.1, 0.5
+"""The scheduler's pause, in seconds, between two looks that find nothing to do: for tasks that take seconds, as those
+over a SQLite source do, and for tasks that take minutes. With its default of one second a chain of small tasks takes
+thrice as long; looking ten times a second takes a fifth of a core from the tasks themselves."""
+
+
+def airflow_environment(
+    data: Path, port: int, keys: Keys, *, scheduler_pause: float = PAUSE_FOR_SECONDS
+) -> dict[str, str]:
     """The environment in which every Airflow process of the data folder ``data`` runs.
 
     It goes over what the caller's environment says, for two Airflows may be on one machine.
@@ -82,8 +90,7 @@ def airflow_environment(data: Path, port: int, keys: Keys) -> dict[str, str]:
         "API__WORKERS": 1,
         "API__SECRET_KEY": keys.session_secret,
         "API_AUTH__JWT_SECRET": keys.jwt_secret,
-        # The scheduler's pause between two looks; with its default of one second a chain of tasks takes thrice as long.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": scheduler_pause,
         # A slot notices the end of its task only this many seconds later; the default of 5 would need thrice the slots.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         # A task that fills both cores makes the server answer slowly; that alone is no failure.

@@ -57,7 +57,7 @@ class Tour:
     def follow(self, page: Page, link: Locator) -> None:
         """Press what leads to another page of the portal, and wait until the frame has left this one.
 
-        The next page may bear the same heading, or the same link, and what is read too early is read of the page before.
+        The next page may bear the same heading or the same link; what is read too early is read of the page before.
         """
         with page.expect_event("framenavigated", lambda frame: frame.parent_frame is not None):
             link.click()

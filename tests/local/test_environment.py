@@ -8,8 +8,11 @@ import stat
 
 import pytest
 
+from include.airflow_settings import AirflowSettings
 from include.carm.errors import Unavailable, UsageError
+from include.local_airflow.airflow import LocalAirflow
 from include.local_airflow.environment import HOST, USERS, Keys, airflow_environment, choose_port, task_log_file
+from include.local_airflow.progress import Progress
 
 KEYS = Keys("fernet", "jwt", "session", dict.fromkeys(USERS, "password"))
 
@@ -110,3 +113,12 @@ def test_the_default_is_taken_where_it_is_free():
 def test_what_is_no_port_is_wrong_usage(wrong):
     with pytest.raises(UsageError, match=rf"^port '{re.escape(wrong)}' is not a port"):
         choose_port(wrong)
+
+
+@pytest.mark.parametrize(
+    ("connection", "pause"), [('{"conn_type": "sqlite", "host": "source.db"}', "0.1"), ("postgres://host/crm", "0.5")]
+)
+def test_the_scheduler_looks_less_often_where_tasks_take_minutes(tmp_path, monkeypatch, connection, pause):
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SOURCE", connection)
+    airflow = LocalAirflow(tmp_path, 8080, AirflowSettings.load(), Progress())
+    assert airflow.processes.environment["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] == pause
