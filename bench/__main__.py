@@ -24,6 +24,7 @@ from bench import (
     notices_step,
     page_step,
     pdf_step,
+    portal_step,
     transform_step,
     validate_step,
 )
@@ -43,6 +44,7 @@ STAGES = {
     "html": page_step.measure,
     "pdf": pdf_step.measure,
     "notices": notices_step.measure,
+    "portal": portal_step.measure,
     "month": airflow_step.measure,
     "month-pdf": airflow_step.measure_with_pdf,
 }

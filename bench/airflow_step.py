@@ -50,7 +50,7 @@ MOST_SECONDS_TO_PARSE = 0.5
 
 def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
     """Parse the Dags, and run the world's last month through Airflow and without it."""
-    _get_ready(world, say)
+    get_ready(world, say)
     dags = sorted((PROJECT / "dags").glob("carm_*.py"))
     parsed = contest(world, [Way("the slowest of them, in a fresh process", "ours", parse_dags)], rounds, say)
     ways = [
@@ -71,7 +71,7 @@ def measure_with_pdf(world: World, folder: Path, rounds: int, say: Callable[[str
     if world.profile.name == "small":
         say("  left out: it takes longer than all others together")
         return []
-    _get_ready(world, say)
+    get_ready(world, say)
     ways = [Way("make run, PDF for all", "ours", through_airflow_with_pdf), *_naive_with_pdf(say)]
     month = contest(world, ways, 1, say)
     return [as_promised(Stage(MONTH_WITH_PDF, "postings", _postings(world), month))]
@@ -102,7 +102,7 @@ def _naive_with_pdf(say: Callable[[str], None]) -> list[Way]:
     return [Way(NAIVE_WITH_PDF, "peer", naive_month.html_csv_and_pdf)]
 
 
-def _get_ready(world: World, say: Callable[[str], None]) -> None:
+def get_ready(world: World, say: Callable[[str], None]) -> None:
     """Make lake and database here, and not in the first way that needs them: it takes a while for a nation."""
     from bench.world_lake import make_lake
 
@@ -164,7 +164,7 @@ def through_airflow_with_pdf(world: World, clock: Clock) -> Answer:
 
 
 def _make_run(world: World, clock: Clock, project: Path) -> Answer:
-    with _before_the_month(world, "airflow") as (ws, url):
+    with before_the_month(world, "airflow") as (ws, url):
         words = ["run", "--data", str(ws.data), "--period", str(LAST), "--effects", "live"]
         connections = {
             "AIRFLOW_CONN_CARM_SOURCE": json.dumps(_connection(url)),
@@ -187,6 +187,13 @@ def _make_run(world: World, clock: Clock, project: Path) -> Answer:
 
 def without_airflow(world: World, clock: Clock) -> Answer:
     """The same steps in the same order, one after the other."""
+    with before_the_month(world, "steps") as (ws, _), clock:
+        take_month(ws)
+    return _answer(ws)
+
+
+def take_month(ws: Workspace) -> None:
+    """Take the steps of a live month of the world; its tasks import what they need, and so does this."""
     from include.activity import publish_activity
     from include.apply import apply_plan
     from include.broker_documents import render_brokers
@@ -198,24 +205,22 @@ def without_airflow(world: World, clock: Clock) -> Answer:
     from include.statements import list_shards, publish_statement_lines, register_statements, render_shard
     from include.validate import validate_month
 
-    with _before_the_month(world, "steps") as (ws, _), clock:
-        month = open_month(ws, LAST, "live", "bench", "manual", lambda other_run: False)
-        extract_month(ws, month)
-        validate_month(ws, month)
-        publish_activity(ws, month)
-        publish_decisions(ws, month)
-        apply_plan(ws, month, publish_plan(ws, month)["plan_hash"])
-        publish_statement_lines(ws, month)
-        packs = [render_shard(ws, month, shard) for shard in list_shards(ws, month)]
-        render_brokers(ws, month)
-        register_statements(ws, month, packs)
-        publish_notices(ws, month, recipient_hash_key=KEY)
-        close_month(ws, month)
-    return _answer(ws)
+    month = open_month(ws, LAST, "live", "bench", "manual", lambda other_run: False)
+    extract_month(ws, month)
+    validate_month(ws, month)
+    publish_activity(ws, month)
+    publish_decisions(ws, month)
+    apply_plan(ws, month, publish_plan(ws, month)["plan_hash"])
+    publish_statement_lines(ws, month)
+    packs = [render_shard(ws, month, shard) for shard in list_shards(ws, month)]
+    render_brokers(ws, month)
+    register_statements(ws, month, packs)
+    publish_notices(ws, month, recipient_hash_key=KEY)
+    close_month(ws, month)
 
 
 @contextmanager
-def _before_the_month(world: World, name: str) -> Iterator[tuple[Workspace, str]]:
+def before_the_month(world: World, name: str) -> Iterator[tuple[Workspace, str]]:
     """A data folder and the source's URL; the tables of the pipeline lie in the folder, and not in the source."""
     from bench.world_lake import opened
 

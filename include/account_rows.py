@@ -6,8 +6,8 @@ what came before: they are small, and say which of the large files hold a row of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from include import engine
 from include.published import KEY, Month, find_months, month_files, published_months, register_published
@@ -34,8 +34,24 @@ def months_of_accounts(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up
     Activity does not tell the feeds apart, so a month with a row of another feed is among them in vain; one whose
     activity was not derived yet always is.
     """
+    return _months_found(con, lake, feed, up_to, "select_months_of_accounts", {})
+
+
+def months_of_latest_activity(
+    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str, last: Mapping[str, Any]
+) -> list[Month]:
+    """The same, of those that may hold a row behind the latest activity of one account, no row of which was taken away.
+
+    ``last`` has its ``account_key``, and the days ``last_import_on``, ``last_export_on`` and ``last_other_on``.
+    """
+    return _months_found(con, lake, feed, up_to, "select_months_of_latest_activity", last)
+
+
+def _months_found(
+    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str, statement: str, parameters: Mapping[str, Any]
+) -> list[Month]:
     register_activity(con, lake, up_to)
-    rows = engine.run_table(con, "select_months_of_accounts").to_pylist()
+    rows = engine.run_table(con, statement, None, dict(parameters)).to_pylist()
     found = set(_of_feed(feed, [(row["dataset"], row["period"]) for row in rows]))
     derived = set(_of_feed(feed, [(name, str(label)) for name in (ACTIVITY, BASELINE) for label in lake.periods(name)]))
     return [month for month in published_months(lake, feed, up_to) if month in found or month not in derived]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Table, select
 
 from include import engine
+from include.account_rows import months_of_latest_activity
 from include.carm.business_number import account_key, bare_number, require_bn15
 from include.carm.counts import tell_count
 from include.carm.errors import DataError, Refused
@@ -24,7 +25,7 @@ from include.carm.money import format_money
 from include.carm.period import Period
 from include.decide import decision_parameters, opened, register_grounds
 from include.extract import open_quarantine_relations
-from include.feeds import LEDGER_FEEDS
+from include.feeds import LEDGER_FEEDS, LedgerFeed
 from include.lake import no_shadow_run
 from include.notice_intents import notices_of_account
 from include.operations_plan_tables import (
@@ -37,7 +38,7 @@ from include.operations_plan_tables import (
 )
 from include.person_records import first_end_day, tell_known_from
 from include.program_type_rules import RuleTable
-from include.published import published_files
+from include.published import Month, month_files, published_months
 from include.reinstate import find_undoable
 from include.status import PLAN_STATES
 from include.tellings import list_unreached
@@ -96,7 +97,7 @@ def explain(
             {**row, "missing": row["missing"].split(",") if row["missing"] else []}
             for row in con.table("coverage").to_arrow_table().to_pylist()
         ]
-        latest = _latest_activity(ws, con, month, number)
+        latest = _latest_activity(ws, con, month, decision)
         quarantined = _quarantined(con, ws.lake(), month, number) if facts["has_open_quarantine"] else []
         persons = _person_records(ws, month, number)
         card = {
@@ -161,16 +162,34 @@ def _account_status(lake: Lake, month: Period, number: str) -> str | None:
 # What the card shows, one part each.
 
 
-def _latest_activity(ws: Workspace, con: DuckDBPyConnection, month: Period, number: str) -> dict[str, Any]:
-    lake = ws.lake()
+def _latest_activity(
+    ws: Workspace, con: DuckDBPyConnection, month: Period, decision: Mapping[str, Any]
+) -> dict[str, Any]:
+    lake, key = ws.lake(), decision["account_key"]
     for feed in LEDGER_FEEDS:
-        engine.register(con, f"published_{feed.name}", published_files(lake, feed, str(month)), like=feed.name)
+        files = month_files(lake, _months_of_latest_activity(con, lake, feed, month, decision))
+        engine.register(con, f"published_{feed.name}", files, like=feed.name)
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
-    parameters = {"account_key": account_key(number), "as_of": ws.calendar.as_of(month)}
+    parameters = {"account_key": key, "as_of": ws.calendar.as_of(month)}
     rows = engine.run_table(con, "select_latest_activity", None, parameters).to_pylist()
     return {
         kind: next((row for row in rows if row["activity"] == kind), None) for kind in ("import", "export", "other")
     }
+
+
+def _months_of_latest_activity(
+    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, month: Period, decision: Mapping[str, Any]
+) -> list[Month]:
+    """The months of a feed that hold the rows behind the account's latest activity; to read every month takes long.
+
+    Where a revision took activity away, the rows that it left behind may stand in any month.
+    """
+    retracted = [label for label in lake.periods("activity_retracted") if label <= month]
+    engine.register(con, "activity_retracted", lake.files("activity_retracted", retracted))
+    if con.table("activity_retracted").filter(f"account_key = {decision['account_key']}").limit(1).fetchall():
+        return published_months(lake, feed, str(month))
+    names = ("account_key", "last_import_on", "last_export_on", "last_other_on")
+    return months_of_latest_activity(con, lake, feed, str(month), {name: decision[name] for name in names})
 
 
 def _quarantined(con: DuckDBPyConnection, lake: Lake, month: Period, number: str) -> list[dict[str, Any]]:

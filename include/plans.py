@@ -20,7 +20,7 @@ from include.journal import count_outcomes
 from include.lake import Seal
 from include.operations_notice_tables import NOTICE_INTENTS
 from include.operations_plan_tables import APPROVALS, PLANS, REINSTATEMENTS
-from include.tellings import list_unreached
+from include.tellings import count_unreached_by_reason
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, RowMapping
@@ -85,10 +85,9 @@ def _unreached(connection: Connection, plan: Mapping[str, Any]) -> dict[str, dic
     months = select(intent.period).where(intent.kind.in_(kinds), intent.cause == cause).distinct()
     counted: dict[str, dict[str, int]] = {}
     for month in connection.execute(months).scalars().all():
-        for row in list_unreached(connection, month):
-            if row["cause"] == cause:
-                of_kind = counted.setdefault(row["kind"], {})
-                of_kind[row["reason"]] = of_kind.get(row["reason"], 0) + 1
+        for kind, reasons in count_unreached_by_reason(connection, month, cause).items():
+            of_kind = counted.setdefault(kind, {})
+            of_kind |= {reason: of_kind.get(reason, 0) + notices for reason, notices in reasons.items()}
     return counted
 
 

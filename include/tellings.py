@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Integer, delete, except_, func, intersect, null, or_, select, union_all, update
+from sqlalchemy import Integer, case, delete, except_, func, intersect, literal, null, or_, select, union_all, update
 
 from include.carm.period import Period
 from include.database import in_slices
@@ -145,7 +145,7 @@ def count_contradictions(connection: Connection) -> dict[str, int]:
         return intersect(select(*identity).where(which), messages.where(told.c.state.in_(of_messages)))
 
     # What failed or was stopped may be planned again, and reach somebody after all.
-    unwritten = or_(intent.reason.is_(None), intent.reason.in_(("no_address", "unusable_address")))
+    unwritten = or_(intent.reason.is_(None), intent.reason.in_(_UNWRITTEN))
     queries = (
         ("told_without_message", except_(select(*identity).where(intent.state == "told"), messages)),
         ("message_without_telling", beside(intent.state == "owed", STANDING)),
@@ -163,64 +163,105 @@ def count_contradictions(connection: Connection) -> dict[str, int]:
 
 _REASONS = ("bounced", "by_hand", "unsubscribed", "suppressed", "failed")
 """Why the messages of a notice reach nobody; of several reasons the first is told."""
+_UNWRITTEN = ("no_address", "unusable_address")
+"""Why there is no message at all."""
 
 
-def list_unreached(connection: Connection, period: str, bn15: str | None = None) -> list[dict[str, Any]]:
+def list_unreached(
+    connection: Connection, period: str, bn15: str | None = None, *, most: int | None = None
+) -> list[dict[str, Any]]:
     """Notices of the month (about one account: ``bn15``) that reach nobody, by kind and what they are about.
 
-    Rows of ``kind, about, version, bn15, cause, state, reason``. No message of theirs is planned, being sent, sent or
-    of unknown fate. The ``reason`` of what is *unreachable* is the one on record; of what is *told* it says what became
-    of its messages: ``failed``, or why their readers are not written to.
+    Rows of ``kind, about, version, bn15, cause, state, reason``, the first ``most``. No message of theirs is planned,
+    being sent, sent or of unknown fate. The ``reason`` of what is *unreachable* is the one on record; of what is *told*
+    it says what became of its messages: ``failed``, or why their readers are not written to. What is told by no message
+    at all is no row here but a contradiction (:func:`count_contradictions`).
     """
-    intent, own = NOTICE_INTENTS.c, [NOTICE_INTENTS.c.period == period]
-    if bn15 is not None:
-        own.append(intent.bn15 == bn15)
-    identity = (intent.kind, intent.about, intent.version)
-    own.append(intent.state.in_(("told", "unreachable")))
-    # An account that is open again may have been told in the month before, by the run that opened it.
-    told = _tellings(OUTBOX.c.period.in_((period, _before(period))))
-    reached = select(told.c.kind, told.c.about, told.c.version).where(told.c.state.in_(STANDING))
-    silent = {tuple(row) for row in connection.execute(except_(select(*identity).where(*own), reached))}
-    if not silent:
-        return []
-    reasons, found = _reasons_of(connection, told), []
-    query = select(*identity, intent.bn15, intent.cause, intent.state, intent.reason).where(*own)
-    query = query.where(intent.kind.in_({kind for kind, _, _ in silent}))
-    for row in connection.execute(query.order_by(*identity)).mappings():
-        notice = row["kind"], row["about"], row["version"]
-        if notice in silent:
-            reason = row["reason"] if row["state"] == "unreachable" else reasons.get(notice, "no_message")
-            found.append({**row, "reason": reason})
-    return found
+    found = _unreached(period, bn15)
+    query = select(found).order_by(found.c.kind, found.c.about, found.c.version).limit(most)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _before(period: str) -> str:
-    return period if period == BEFORE_ANY_MONTH else str(Period.parse(period).previous())
-
-
-def _reasons_of(connection: Connection, told: Any) -> dict[Told, str]:
-    """Why messages reach nobody, by what they tell."""
-    suppression = SUPPRESSIONS.c
-    applies = (suppression.recipient_key == told.c.recipient_key) & (suppression.scope == "all")
-    query = (
-        select(told.c.kind, told.c.about, told.c.version, told.c.state, suppression.reason)
-        .outerjoin_from(told, SUPPRESSIONS, applies)
-        .where(told.c.state.in_(("failed", "suppressed")))
-    )
-    reasons: dict[Told, str] = {}
-    for kind, about, version, state, why in connection.execute(query):
-        reason = why or ("failed" if state == "failed" else "suppressed")
-        before = reasons.get((kind, about, version), reason)
-        reasons[kind, about, version] = min(before, reason, key=_REASONS.index)
-    return reasons
+def count_unreached_by_reason(
+    connection: Connection, period: str, cause: str | None = None
+) -> dict[str, dict[str, int]]:
+    """How many rows :func:`list_unreached` has for the month (of one ``cause``), by kind and reason."""
+    found = _unreached(period)
+    query = select(found.c.kind, found.c.reason, func.count()).group_by(found.c.kind, found.c.reason)
+    if cause is not None:
+        query = query.where(found.c.cause == cause)
+    counted: dict[str, dict[str, int]] = {}
+    for kind, reason, notices in connection.execute(query.order_by(found.c.kind, found.c.reason)):
+        counted.setdefault(kind, {})[reason] = notices
+    return counted
 
 
 def count_unreached(connection: Connection, period: str) -> dict[str, int]:
     """How many notices of the month reach nobody, by kind."""
-    counted: dict[str, int] = defaultdict(int)
-    for row in list_unreached(connection, period):
-        counted[row["kind"]] += 1
-    return dict(sorted(counted.items()))
+    counted = count_unreached_by_reason(connection, period)
+    return {kind: sum(reasons.values()) for kind, reasons in counted.items()}
+
+
+def _unreached(period: str, bn15: str | None = None) -> Any:
+    """The rows of :func:`list_unreached`, as a subquery.
+
+    Most notices of a month are told, and most who are not have no address. Neither is looked for in the outbox: what is
+    told and reaches nobody is found by its messages, which are few, and what nobody was written to has none.
+    """
+    intent, own = NOTICE_INTENTS.c, [NOTICE_INTENTS.c.period == period]
+    if bn15 is not None:
+        own.append(intent.bn15 == bn15)
+    shown = intent.kind, intent.about, intent.version, intent.bn15, intent.cause, intent.state
+    unreachable = select(*shown, intent.reason).where(*own, intent.state == "unreachable")
+    is_unwritten = or_(intent.reason.is_(None), intent.reason.in_(_UNWRITTEN))
+    unwritten = unreachable.where(is_unwritten)
+    # What was printed as a letter may be sent again after all.
+    printed = unreachable.where(~is_unwritten, ~_is_reached(period))
+    fallen = _fallen(period)
+    is_it = (fallen.c.kind == intent.kind) & (fallen.c.about == intent.about) & (fallen.c.version == intent.version)
+    told = (
+        select(*shown, fallen.c.reason)
+        .join_from(fallen, NOTICE_INTENTS, is_it)
+        .where(*own, intent.state == "told", ~_is_reached(period))
+    )
+    return union_all(unwritten, printed, told).subquery()
+
+
+def _is_reached(period: str) -> Any:
+    """Whether a message of a notice reaches its reader, or may, in a query of notices."""
+    intent, box, line = NOTICE_INTENTS.c, OUTBOX.alias(), DIGEST_TELLINGS.alias()
+    may = box.c.state.in_(STANDING), box.c.period.in_(_told_about(period))
+
+    def tells(told: Any) -> Any:
+        return (told.kind == intent.kind) & (told.about == intent.about) & (told.version == intent.version)
+
+    alone = select(literal(1)).select_from(box).where(tells(box.c), box.c.kind != "digest", *may)
+    digest = select(literal(1)).select_from(box).where(box.c.message_key == line.c.message_key, *may)
+    # One within the other: the few lines of the notice are looked up, and then their digests, never all digests.
+    by_digest = select(literal(1)).select_from(line).where(tells(line.c), digest.correlate(line).exists())
+    return or_(alone.correlate(NOTICE_INTENTS).exists(), by_digest.correlate(NOTICE_INTENTS).exists())
+
+
+def _fallen(period: str) -> Any:
+    """What messages tell that failed or were stopped, a row a notice, and why they reach nobody."""
+    suppression = SUPPRESSIONS.c
+    told = _tellings(OUTBOX.c.period.in_(_told_about(period)), OUTBOX.c.state.in_(("failed", "suppressed")))
+    applies = (suppression.recipient_key == told.c.recipient_key) & (suppression.scope == "all")
+    own = case((told.c.state == "failed", "failed"), else_="suppressed")
+    rank = case({reason: place for place, reason in enumerate(_REASONS)}, value=func.coalesce(suppression.reason, own))
+    identity = told.c.kind, told.c.about, told.c.version
+    first = select(*identity, func.min(rank).label("place")).outerjoin_from(told, SUPPRESSIONS, applies)
+    found = first.group_by(*identity).subquery()
+    reason = case(dict(enumerate(_REASONS)), value=found.c.place)
+    return select(found.c.kind, found.c.about, found.c.version, reason.label("reason")).subquery()
+
+
+def _told_about(period: str) -> tuple[str, ...]:
+    """The months whose messages tell a notice of ``period``: an account that is open again may have been told in the
+    month before, by the run that opened it."""
+    if period == BEFORE_ANY_MONTH:
+        return (period,)
+    return (period, str(Period.parse(period).previous()))
 
 
 def list_months(connection: Connection) -> list[str]:

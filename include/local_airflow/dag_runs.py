@@ -13,7 +13,9 @@ from include.local_airflow.progress import Progress, describe_counts, label_task
 from include.local_airflow.rest import RestApi
 from include.local_airflow.task_log import error_line
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS, LOOK_SHARE, LONGEST_PAUSE = 0.5, 0.05, 5
+"""Between two looks at a run, and the most of the time that they may take: a look at a month with many shards keeps the
+server busy, on cores that the shards need. Never longer apart than the last, in seconds."""
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 _WATCHER = "watcher"  # Fails after another task and says nothing of its own.
 
@@ -63,6 +65,7 @@ class DagRunFollower:
         told: set[tuple[str, int, int, str]] = set()
         while True:
             self.check()
+            start = time.monotonic()
             # The state is read before the tasks, so that in the end no task's news is missed.
             state = self.api.run(run)["state"]
             instances = self.api.task_instances(run)
@@ -71,7 +74,7 @@ class DagRunFollower:
                 outcome.state = state
                 return outcome
             self.progress.show(_describe_work(run, instances))
-            time.sleep(LOOK_SECONDS)
+            time.sleep(min(max(LOOK_SECONDS, (time.monotonic() - start) / LOOK_SHARE), LONGEST_PAUSE))
 
     def _tell_news(
         self, instances: list[dict[str, Any]], told: set[tuple[str, int, int, str]], outcome: RunOutcome

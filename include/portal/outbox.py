@@ -114,17 +114,18 @@ def list_unreached(request: Request, staff: Reader, ws: InWorkspace, period: Ask
     with ws.operations.connect() as connection:
         months = tellings.list_months(connection)
         shown = period or (months[0] if months else "")
-        found = tellings.list_unreached(connection, shown) if shown else []
-    counts = Counter((row["kind"], row["reason"]) for row in found)
+        rows = tellings.list_unreached(connection, shown, most=_MOST_UNREACHED) if shown else []
+        counted = tellings.count_unreached_by_reason(connection, shown) if shown else {}
+    counts = [(kind, reason, many) for kind, reasons in counted.items() for reason, many in reasons.items()]
     return render(
         request,
         "outbox_unreached.html",
         staff=staff,
         months=months,
         period=shown,
-        counts=[{"kind": kind, "reason": reason, "notices": many} for (kind, reason), many in sorted(counts.items())],
-        found=len(found),
-        rows=found[:_MOST_UNREACHED],
+        counts=[{"kind": kind, "reason": reason, "notices": many} for kind, reason, many in counts],
+        found=sum(many for _, _, many in counts),
+        rows=rows,
     )
 
 

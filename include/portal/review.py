@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from include.carm.errors import DataError
@@ -98,8 +98,7 @@ def show_difference(
     from include.plan_accounts import PAGE_ROWS
 
     difference = _difference(ws, plan, what, page)
-    if difference is None:
-        raise HTTPException(404, f"no month before {plan['period']} has a plan to compare this one with")
+    found = difference["totals"][what] if difference else 0
     return show(
         request,
         "review_difference.html",
@@ -108,9 +107,9 @@ def show_difference(
         section="difference",
         difference=difference,
         what=what,
-        found=difference["totals"][what],
+        found=found,
         page=page,
-        last_page=max(1, -(-difference["totals"][what] // PAGE_ROWS)),
+        last_page=max(1, -(-found // PAGE_ROWS)),
     )
 
 

@@ -52,6 +52,13 @@ def test_a_month_shows_the_hash_of_each_of_its_files(portal):
     assert [seal for seal in seals if f"{seal.dataset} {seal.rows:,} {seal.sha256}" not in text] == []
 
 
+def test_a_month_of_history_leads_to_no_plan_for_it_has_none(portal):
+    assert 'href="../review/2022-01"' in portal.get("/months/2022-01").text
+    page = portal.get("/months/2021-11")
+    assert page.status_code == 200
+    assert "../review/2021-11" not in page.text
+
+
 def test_a_month_that_nobody_knows_is_not_there(portal):
     answer = portal.get("/months/2031-01")
     assert answer.status_code == 404
