@@ -35,7 +35,9 @@ def test_of_every_account_the_few_months_say_what_all_months_say(
     monkeypatch.setattr(explain, "_months_of_latest_activity", count_months)
     few = {row["bn15"]: latest(row) for row in decisions}
     monkeypatch.setattr(
-        explain, "_months_of_latest_activity", lambda con, lake, feed, month, _: published_months(lake, feed, str(month))
+        explain,
+        "_months_of_latest_activity",
+        lambda con, lake, feed, month, _: published_months(lake, feed, str(month)),
     )
     assert {row["bn15"]: latest(row) for row in decisions} == few
     shown = [card[kind]["activity_on"] for card in few.values() for kind in card if card[kind]]
