@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from bench.airflow_step import before_the_month, get_ready, take_month
 from bench.measure import Answer, Clock, Limit, Stage, Way, contest, seconds_of
@@ -33,7 +34,9 @@ MOST_SECONDS = 0.5
 OF_A_KIND, TIMES = 12, 3
 """Addresses of one route that are asked, and how often each."""
 NOW = datetime(2022, 1, 5, 12, tzinfo=UTC)
-NOBODY_RUNS = {"dag_runs": [], "total_entries": 0}
+PLACE = "http://airflow/carm"
+"""Where the portal lies in Airflow's server."""
+NO_RUNS = {"dag_runs": [], "total_entries": 0}
 
 
 def measure(world: World, folder: Path, rounds: int, say: Callable[[str], None]) -> list[Stage]:
@@ -68,25 +71,29 @@ class Walk:
 
     client: TestClient
     app: FastAPI
+    times: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
     routes: dict[str, str] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     @classmethod
-    def of(cls, ws: Workspace) -> Walk:
-        """Ask for the pages that can be reached from the first one, as somebody who may do everything."""
+    def of(cls, ws: Workspace, times: int = TIMES) -> Walk:
+        """Ask for the pages that can be reached from the first one, as somebody who may do everything.
+
+        Raises ``AssertionError`` where a link leads nowhere, or a page does not answer.
+        """
         from fastapi.testclient import TestClient
 
         from include.portal.app import create_app
         from include.portal.staff import Staff, current_staff
 
         async def ask_airflow(method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, Any]:
-            return 200, NOBODY_RUNS
+            return 200, NO_RUNS
 
         app = create_app(lambda: ws, "a secret for benchmarks only", lambda: NOW)
         app.dependency_overrides[current_staff] = lambda: Staff("bench", lambda dag_id: True, ask_airflow)
         with TestClient(app, follow_redirects=False) as client:
-            walk = cls(client, app)
+            walk = cls(client, app, times)
             walk._follow("/months")
             walk._search()
             return walk
@@ -99,7 +106,7 @@ class Walk:
             if route is None or address in self.seconds or self.asked[route] == OF_A_KIND:
                 continue
             text = self._ask(route, address, lambda: self.client.get(address))  # noqa: B023 asked at once
-            waiting += [urldefrag(urljoin(address, link)).url for link in links_of(text)]
+            waiting += [link for link in map(partial(_portal_address, address), links_of(text)) if link]
 
     def _search(self) -> None:
         """The pages that only a form leads to: a search by name and by number, and an account unmasked."""
@@ -119,7 +126,7 @@ class Walk:
 
     def _ask(self, route: str, address: str, ask: Callable[[], Any]) -> str:
         answers: list[Any] = []
-        self.seconds[address] = [seconds_of(lambda: answers.append(ask())) for _ in range(TIMES)]
+        self.seconds[address] = [seconds_of(lambda: answers.append(ask())) for _ in range(self.times)]
         self.routes[address], self.asked[route] = route, self.asked[route] + 1
         refused = {answer.status_code for answer in answers} - {200, 303}
         said = re.sub(r"\s+", " ", re.sub(r"(?s)^.*<main[^>]*>|</main>.*$|<[^>]+>", " ", answers[-1].text))
@@ -127,18 +134,25 @@ class Walk:
         return str(answers[-1].text)
 
     def _page_of(self, address: str) -> str | None:
-        """The path of the route that shows the page; None for what is no page of the portal."""
+        """The path of the route that shows the page; None for a file to take away, and for what is not the portal's.
+
+        Raises ``AssertionError`` for an address of the portal that no route answers.
+        """
         from fastapi.responses import HTMLResponse
         from fastapi.routing import APIRoute
         from starlette.routing import Match
 
-        path = address.partition("?")[0]
+        asked = {"type": "http", "method": "GET", "path": urlsplit(address).path, "root_path": ""}
         for route in self.app.routes:
-            if not isinstance(route, APIRoute) or route.response_class is not HTMLResponse:
-                continue
-            if route.matches({"type": "http", "method": "GET", "path": path, "root_path": ""})[0] is Match.FULL:
-                return route.path
-        return None
+            if isinstance(route, APIRoute) and route.matches(asked)[0] is Match.FULL:
+                return route.path if route.response_class is HTMLResponse else None
+        raise AssertionError(f"a link leads to {address}, and there is no such page")
+
+
+def _portal_address(page: str, link: str) -> str | None:
+    """Where a link of a page leads, below the portal; None where it leads out of it, to Airflow or another site."""
+    address = urldefrag(urljoin(f"{PLACE}{page}", link)).url
+    return address.removeprefix(PLACE) if address.startswith(f"{PLACE}/") else None
 
 
 def links_of(text: str) -> Iterator[str]:
