@@ -172,8 +172,12 @@ class Stage:
         for limit in self.limits:
             found = getattr(self.ours, limit.what)
             if found > limit.at_most:
-                broken.append(f"{self.name}: {found:,.0f} {limit.what}, promised {limit.at_most:,.0f}")
+                broken.append(f"{self.name}: {_tell(found)} {limit.what}, promised {_tell(limit.at_most)}")
         return broken
+
+
+def _tell(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2f}"
 
 
 def contest(world: World, ways: Sequence[Way], rounds: int, say: Callable[[str], None]) -> tuple[Entry, ...]:

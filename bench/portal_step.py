@@ -56,11 +56,12 @@ def ask_all_pages(world: World, clock: Clock) -> Answer:
             walk = Walk.of(ws)
         seconds = {address: statistics.median(times) for address, times in walk.seconds.items()}
         clock.seconds = max(seconds.values())
-        slowest = max(seconds, key=lambda address: seconds[address])
-        first = max(times[0] for times in walk.seconds.values())
+        firsts = {address: times[0] for address, times in walk.seconds.items()}
+        slowest, slow_first = (max(of, key=lambda address: of[address]) for of in (seconds, firsts))
         clock.note = (
-            f"{walk.routes[slowest]}; of {len(seconds)} pages of {len(walk.asked)} kinds, half took at most "
-            f"{statistics.median(seconds.values()):.3f} s, and the slowest one {first:.2f} s when asked first"
+            f"{walk.routes[slowest]}; half of {len(seconds)} pages, of {len(walk.asked)} kinds, took at most "
+            f"{statistics.median(seconds.values()):.3f} s; {walk.routes[slow_first]} {firsts[slow_first]:.2f} s when "
+            "asked for the first time"
         )
     return None
 

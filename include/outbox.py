@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from include.carm.errors import DataError, Unavailable, UsageError
 from include.database import in_slices
@@ -320,16 +320,23 @@ PLACE = ("period", "kind", "state", "message_key")
 
 
 def page_messages(
-    connection: Connection, which: Mapping[str, str], after: Sequence[str] | None, limit: int
+    connection: Connection, cells: Iterable[Mapping[str, Any]], after: Sequence[str] | None, limit: int
 ) -> list[dict[str, Any]]:
-    """At most ``limit`` messages of ``which`` period, kind and state, the newest month first, and no address.
+    """At most ``limit`` messages of ``cells``, which are rows of :func:`count_by_month` in its order; no address.
 
-    Those that follow the place ``after``; what comes before it is not read, however much that is.
+    Those that follow the place ``after``; what comes before it is not read, however much that is. A cell at a time: of
+    a state alone a database reads and sorts all messages, for the state's own index has another order.
     """
     names = (*PLACE, "about", "version", "language", "attempts", "reply", "changed_at", "next_attempt_at", "headers")
-    place = [OUTBOX.c[name] for name in PLACE]
-    query = select(*(OUTBOX.c[name] for name in names)).where(*(OUTBOX.c[name] == it for name, it in which.items()))
-    if after is not None:
-        query = query.where(tuple_(*place) < tuple_(*map(literal, after)))
-    query = query.order_by(*(column.desc() for column in place)).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    box, found = OUTBOX.c, list[dict[str, Any]]()
+    *last_cell, last_key = after or ("",)
+    for cell in cells:
+        of_cell = [cell[name] for name in PLACE[:-1]]
+        if len(found) == limit or (after and of_cell > last_cell):
+            continue
+        query = select(*(box[name] for name in names)).where(*(box[name] == cell[name] for name in PLACE[:-1]))
+        if after and of_cell == last_cell:
+            query = query.where(box.message_key < last_key)
+        query = query.order_by(box.message_key.desc()).limit(limit - len(found))
+        found += [dict(row) for row in connection.execute(query).mappings()]
+    return found

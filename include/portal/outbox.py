@@ -80,8 +80,8 @@ def list_messages(
     which = {name: value for name, value in (("period", period), ("kind", kind), ("state", state)) if value}
     with ws.operations.connect() as connection:
         counted = count_by_month(connection)
-        rows = page_messages(connection, which, after.split(".") if after else None, PAGE_ROWS + 1)
-    found = sum(row["messages"] for row in counted if all(row[name] == value for name, value in which.items()))
+        cells = [row for row in counted if all(row[name] == value for name, value in which.items())]
+        rows = page_messages(connection, cells, after.split(".") if after else None, PAGE_ROWS + 1)
     return render(
         request,
         "outbox_messages.html",
@@ -92,7 +92,7 @@ def list_messages(
             "kind": sorted({row["kind"] for row in counted}),
             "period": list(dict.fromkeys(row["period"] for row in counted)),
         },
-        found=found,
+        found=sum(cell["messages"] for cell in cells),
         rows=[listed(row) for row in rows[:PAGE_ROWS]],
         next_place=_place(rows[PAGE_ROWS - 1]) if len(rows) > PAGE_ROWS else "",
         is_first=not after,

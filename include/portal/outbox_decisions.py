@@ -33,14 +33,14 @@ def show_unknown(
     from include.outbox import count_by_month, page_messages
 
     with ws.operations.connect() as connection:
-        rows = page_messages(connection, {"state": "unknown"}, None, AT_ONCE)
-        found = sum(row["messages"] for row in count_by_month(connection) if row["state"] == "unknown")
+        cells = [cell for cell in count_by_month(connection) if cell["state"] == "unknown"]
+        rows = page_messages(connection, cells, None, AT_ONCE)
     return render(
         request,
         "outbox_unknown.html",
         staff=staff,
         rows=[listed(row) for row in rows],
-        found=found,
+        found=sum(cell["messages"] for cell in cells),
         done=done,
         may_decide=staff.may_start(DELIVER_DAG),
     )
