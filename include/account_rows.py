@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from include import engine
+from include.feeds import LEDGER_FEEDS
 from include.published import KEY, Month, find_months, month_files, published_months, register_published
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from include.feeds import LedgerFeed
@@ -34,27 +36,27 @@ def months_of_accounts(con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up
     Activity does not tell the feeds apart, so a month with a row of another feed is among them in vain; one whose
     activity was not derived yet always is.
     """
-    return _months_found(con, lake, feed, up_to, "select_months_of_accounts", {})
+    register_activity(con, lake, up_to)
+    return _months_that_may(lake, feed, up_to, engine.run_table(con, "select_months_of_accounts"))
 
 
 def months_of_latest_activity(
-    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str, last: Mapping[str, Any]
-) -> list[Month]:
-    """The same, of those that may hold a row behind the latest activity of one account, no row of which was taken away.
+    con: DuckDBPyConnection, lake: Lake, up_to: str, last: Mapping[str, Any]
+) -> list[tuple[LedgerFeed, list[Month]]]:
+    """The months of each feed that may hold a row behind the latest activity of an account that lost none.
 
     ``last`` has its ``account_key``, and the days ``last_import_on``, ``last_export_on`` and ``last_other_on``.
     """
-    return _months_found(con, lake, feed, up_to, "select_months_of_latest_activity", last)
-
-
-def _months_found(
-    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, up_to: str, statement: str, parameters: Mapping[str, Any]
-) -> list[Month]:
     register_activity(con, lake, up_to)
-    rows = engine.run_table(con, statement, None, dict(parameters)).to_pylist()
-    found = set(_of_feed(feed, [(row["dataset"], row["period"]) for row in rows]))
+    found = engine.run_table(con, "select_months_of_latest_activity", None, dict(last))
+    return [(feed, _months_that_may(lake, feed, up_to, found)) for feed in LEDGER_FEEDS]
+
+
+def _months_that_may(lake: Lake, feed: LedgerFeed, up_to: str, found: pa.Table) -> list[Month]:
+    """The published months of a feed whose activity is among ``found``, or was not derived yet."""
+    asked = set(_of_feed(feed, [(row["dataset"], row["period"]) for row in found.to_pylist()]))
     derived = set(_of_feed(feed, [(name, str(label)) for name in (ACTIVITY, BASELINE) for label in lake.periods(name)]))
-    return [month for month in published_months(lake, feed, up_to) if month in found or month not in derived]
+    return [month for month in published_months(lake, feed, up_to) if month in asked or month not in derived]
 
 
 def keep_no_items(con: DuckDBPyConnection, feed: LedgerFeed) -> None:

@@ -166,9 +166,8 @@ def _latest_activity(
     ws: Workspace, con: DuckDBPyConnection, month: Period, decision: Mapping[str, Any]
 ) -> dict[str, Any]:
     lake, key = ws.lake(), decision["account_key"]
-    for feed in LEDGER_FEEDS:
-        files = month_files(lake, _months_of_latest_activity(con, lake, feed, month, decision))
-        engine.register(con, f"published_{feed.name}", files, like=feed.name)
+    for feed, months in _months_of_latest_activity(con, lake, month, decision):
+        engine.register(con, f"published_{feed.name}", month_files(lake, months), like=feed.name)
     engine.register(con, "transaction_kinds", transaction_kinds_relation())
     parameters = {"account_key": key, "as_of": ws.calendar.as_of(month)}
     rows = engine.run_table(con, "select_latest_activity", None, parameters).to_pylist()
@@ -178,18 +177,18 @@ def _latest_activity(
 
 
 def _months_of_latest_activity(
-    con: DuckDBPyConnection, lake: Lake, feed: LedgerFeed, month: Period, decision: Mapping[str, Any]
-) -> list[Month]:
-    """The months of a feed that hold the rows behind the account's latest activity; to read every month takes long.
+    con: DuckDBPyConnection, lake: Lake, month: Period, decision: Mapping[str, Any]
+) -> list[tuple[LedgerFeed, list[Month]]]:
+    """The months of each feed that hold the rows behind the account's latest activity; to read every one takes long.
 
     Where a revision took activity away, the rows that it left behind may stand in any month.
     """
     retracted = [label for label in lake.periods("activity_retracted") if label <= month]
     engine.register(con, "activity_retracted", lake.files("activity_retracted", retracted))
     if con.table("activity_retracted").filter(f"account_key = {decision['account_key']}").limit(1).fetchall():
-        return published_months(lake, feed, str(month))
+        return [(feed, published_months(lake, feed, str(month))) for feed in LEDGER_FEEDS]
     names = ("account_key", "last_import_on", "last_export_on", "last_other_on")
-    return months_of_latest_activity(con, lake, feed, str(month), {name: decision[name] for name in names})
+    return months_of_latest_activity(con, lake, str(month), {name: decision[name] for name in names})
 
 
 def _quarantined(con: DuckDBPyConnection, lake: Lake, month: Period, number: str) -> list[dict[str, Any]]:

@@ -48,12 +48,13 @@ def _is_told() -> Any:
     return OUTBOX.c.state.not_in(("sealed", "called_off"))
 
 
-def _tellings(*which: Any) -> Any:
+def _tellings(*which: Any, abouts: Any = None) -> Any:
     """Every event that was told, alone or by a digest, with its message's recipient, period and state.
 
-    ``which`` are conditions on the messages.
+    ``which`` are conditions on the messages; with ``abouts``, a query, only events about what that finds.
     """
     box, line = OUTBOX.c, DIGEST_TELLINGS.c
+    events, lines = ([], []) if abouts is None else ([box.about.in_(abouts)], [line.about.in_(abouts)])
     alone = select(
         box.recipient_key,
         box.kind,
@@ -62,14 +63,14 @@ def _tellings(*which: Any) -> Any:
         null().cast(Integer).label("digest_version"),
         box.period,
         box.state,
-    ).where(_is_told(), box.kind != "digest", *which)
+    ).where(_is_told(), box.kind != "digest", *events, *which)
     by_digest = (
         select(
             box.recipient_key, line.kind, line.about, line.version, box.version.label("digest_version"),
             box.period, box.state,
         )
         .join_from(OUTBOX, DIGEST_TELLINGS, line.message_key == box.message_key)
-        .where(_is_told(), box.kind == "digest", *which)
+        .where(_is_told(), box.kind == "digest", *lines, *which)
     )  # fmt: skip
     return union_all(alone, by_digest).subquery()
 
@@ -217,7 +218,7 @@ def _unreached(period: str, bn15: str | None = None) -> Any:
     unwritten = unreachable.where(is_unwritten)
     # What was printed as a letter may be sent again after all.
     printed = unreachable.where(~is_unwritten, ~_is_reached(period))
-    fallen = _fallen(period)
+    fallen = _fallen(period, None if bn15 is None else select(intent.about).where(*own))
     is_it = (fallen.c.kind == intent.kind) & (fallen.c.about == intent.about) & (fallen.c.version == intent.version)
     told = (
         select(*shown, fallen.c.reason)
@@ -242,10 +243,14 @@ def _is_reached(period: str) -> Any:
     return or_(alone.correlate(NOTICE_INTENTS).exists(), by_digest.correlate(NOTICE_INTENTS).exists())
 
 
-def _fallen(period: str) -> Any:
-    """What messages tell that failed or were stopped, a row a notice, and why they reach nobody."""
+def _fallen(period: str, abouts: Any) -> Any:
+    """What messages tell that failed or were stopped, a row a notice, and why they reach nobody.
+
+    ``abouts`` as of :func:`_tellings`.
+    """
     suppression = SUPPRESSIONS.c
-    told = _tellings(OUTBOX.c.period.in_(_told_about(period)), OUTBOX.c.state.in_(("failed", "suppressed")))
+    which = OUTBOX.c.period.in_(_told_about(period)), OUTBOX.c.state.in_(("failed", "suppressed"))
+    told = _tellings(*which, abouts=abouts)
     applies = (suppression.recipient_key == told.c.recipient_key) & (suppression.scope == "all")
     own = case((told.c.state == "failed", "failed"), else_="suppressed")
     rank = case({reason: place for place, reason in enumerate(_REASONS)}, value=func.coalesce(suppression.reason, own))
