@@ -307,10 +307,27 @@ def count_messages(connection: Connection, period: str | None = None) -> list[di
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def count_by_month(connection: Connection) -> list[dict[str, Any]]:
-    """``period, kind, state, messages`` of the whole outbox, the newest month first."""
+def list_months(connection: Connection) -> list[str]:
+    """The months that have messages, the newest first; looked for one by one, for each has very many."""
+    found: list[str] = []
+    query = select(func.max(OUTBOX.c.period))
+    while newest := connection.execute(query.where(OUTBOX.c.period < found[-1]) if found else query).scalar():
+        found.append(newest)
+    return found
+
+
+def count_by_month(
+    connection: Connection, which: Mapping[str, str] | None = None, *, since: str = ""
+) -> list[dict[str, Any]]:
+    """``period, kind, state, messages`` of the outbox, the newest month first, of months from ``since`` on.
+
+    ``which`` of ``period``, ``kind`` and ``state`` are counted alone, as in a list of them.
+    """
     by = [OUTBOX.c[name] for name in ("period", "kind", "state")]
-    query = select(*by, func.count().label("messages")).group_by(*by)
+    own = [OUTBOX.c[name] == value for name, value in (which or {}).items()]
+    if since:
+        own.append(OUTBOX.c.period >= since)
+    query = select(*by, func.count().label("messages")).where(*own).group_by(*by)
     rows = [dict(row) for row in connection.execute(query).mappings()]
     return sorted(rows, key=lambda row: (row["period"], row["kind"], row["state"]), reverse=True)
 

@@ -147,10 +147,12 @@ def _show_account(
 
 
 def masked(account: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`read_account` gives, without any figure and any address: a template cannot show what it lacks."""
+    """What :func:`read_account` gives, without figures, addresses and names of people: no template can show them."""
     shown = dict(account)
-    for name in ("versions", "delegations", "open_items"):
+    for name in ("versions", "open_items"):
         shown[name] = [mask(row, _MASKED) for row in account[name]]
+    # The names of an account's versions are those of firms; those of its delegates are of people.
+    shown["delegations"] = [mask(row, {*_MASKED, "name"}) for row in account["delegations"]]
     if account["standing"]:
         head = account["standing"]["head"]
         shown["standing"] = {**mask(account["standing"], _MASKED), "head": head and mask(head, _MASKED)}

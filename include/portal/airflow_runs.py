@@ -36,6 +36,12 @@ class Run:
     started_at: datetime | None
     ended_at: datetime | None
     conf: Mapping[str, Any] = field(default_factory=dict)
+    run_type: str = ""
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether it was asked to compute beside the record; a backfill is, unless it asked for more."""
+        return self.effects == "shadow" or (self.run_type == "backfill" and self.effects != "live")
 
     @property
     def page(self) -> str:
@@ -116,6 +122,7 @@ def _run(entry: Mapping[str, Any]) -> Run:
         started_at=_instant(entry.get("start_date")),
         ended_at=_instant(entry.get("end_date")),
         conf=conf,
+        run_type=entry.get("run_type") or "",
     )
 
 

@@ -24,7 +24,9 @@ async def asked_run(
     run_id: Annotated[str, Query(min_length=1, max_length=250)],
 ) -> Run:
     """The run that the address names, as Airflow shows it to this person."""
-    run = await find_run(staff, dag_id, run_id)
+    # Neither names a run, and as a part of a path they would ask Airflow for something else.
+    is_name = "/" not in run_id and set(run_id) != {"."} and set(dag_id) != {"."} and run_id != ".."
+    run = await find_run(staff, dag_id, run_id) if is_name else None
     if run is None:
         raise HTTPException(404, "Airflow knows no such run, or does not show it to you")
     return run
@@ -55,8 +57,13 @@ def _month(ws: Workspace, run: Run) -> str | None:
     if period is None:
         return None
     with ws.operations.connect() as connection:
-        is_planned = connection.execute(select(PLANS.c.plan_hash).where(PLANS.c.period == period)).first()
-    return f"review/{period}" if is_planned and run.state == "success" else f"months/{period}"
+        plans = connection.execute(select(PLANS).where(PLANS.c.period == period)).all()
+    if not plans or run.state != "success":
+        return f"months/{period}"
+    # A run that came to the plan of an earlier one left that plan as it was.
+    its_own = [plan.plan_hash for plan in plans if plan.run_id == run.run_id]
+    alike = its_own or [plan.plan_hash for plan in plans if plan.effects == run.effects]
+    return f"review/{period}?plan={alike[0]}" if len(alike) == 1 else f"review/{period}"
 
 
 def _plan(ws: Workspace, run: Run) -> str | None:

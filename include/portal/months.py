@@ -97,5 +97,5 @@ def last_run(record: MonthRecord, run: Run, tasks: Mapping[str, str], now: datet
         age=now - since if since else None,
         since=since,
         stages=tuple(stage for stage in STAGES if stage in {stage_of(task) for task in tasks if task != "watcher"}),
-        beside=record.is_issued and run.effects == "shadow",
+        beside=record.is_issued and run.is_shadow,
     )

@@ -20,6 +20,9 @@ router = APIRouter()
 _KIND = r"^([a-z_]{1,40})?$"
 _PLACE = rf"^({MONTH}\.[a-z_]{{1,40}}\.[a-z_]{{1,20}}\.{KEY})?$"
 
+MONTHS_COUNTED = 6
+_FEW = ("unknown", "sending", "failed")
+
 AskedMonth = Annotated[str, Query(pattern=rf"^({MONTH})?$")]
 
 
@@ -31,25 +34,36 @@ def show_outbox(
     period: AskedMonth = "",
     started: StartedRun = "",
 ) -> HTMLResponse:
-    """How many messages there are, by month, kind and state; ``started`` names a run that was just asked to send."""
-    from include.outbox import count_by_month
+    """How many messages there are, by month, kind and state; ``started`` names a run that was just asked to send.
+
+    Of a month that is asked for, else of the newest ones; what waits or is unknown of all.
+    """
+    from include.outbox import count_by_month, list_months
 
     with ws.operations.connect() as connection:
-        counted = count_by_month(connection)
-    shown = [row for row in counted if period in ("", row["period"])]
+        months = list_months(connection)
+        which = {"period": period} if period else {}
+        shown = count_by_month(connection, which, since="" if period else _first_counted(months))
+        open_ones = [row for state in ("unknown", "planned") for row in count_by_month(connection, {"state": state})]
     return render(
         request,
         "outbox.html",
         staff=staff,
         period=period,
         started=started,
-        months=list(dict.fromkeys(row["period"] for row in counted)),
+        months=months,
+        counted=len({row["period"] for row in shown}),
         months_table=_cross(shown, "period"),
         kinds_table=_cross(shown, "kind"),
-        unknown=sum(row["messages"] for row in counted if row["state"] == "unknown"),
-        waiting=sum(row["messages"] for row in counted if row["state"] == "planned"),
+        unknown=sum(row["messages"] for row in open_ones if row["state"] == "unknown"),
+        waiting=sum(row["messages"] for row in open_ones if row["state"] == "planned"),
         state_class=state_class,
     )
+
+
+def _first_counted(months: Sequence[str]) -> str:
+    """From which month on messages are counted where nobody asks for one: to count all of history takes seconds."""
+    return months[MONTHS_COUNTED - 1] if len(months) > MONTHS_COUNTED else ""
 
 
 def _cross(counted: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
@@ -74,13 +88,18 @@ def list_messages(
     after: Annotated[str, Query(pattern=_PLACE)] = "",
     done: Annotated[str, Query(pattern=r"^[0-9]{0,9}$")] = "",
 ) -> HTMLResponse:
-    """A page of messages, the newest month first; ``after`` is the place of the last one on the page before."""
-    from include.outbox import count_by_month, page_messages
+    """A page of messages, the newest month first; ``after`` is the place of the last one on the page before.
+
+    Of a month or of one of the states that few are in all are counted and listed, else those of the newest months.
+    """
+    from include.notice_page import KINDS
+    from include.outbox import count_by_month, list_months, page_messages
 
     which = {name: value for name, value in (("period", period), ("kind", kind), ("state", state)) if value}
     with ws.operations.connect() as connection:
-        counted = count_by_month(connection)
-        cells = [row for row in counted if all(row[name] == value for name, value in which.items())]
+        months = list_months(connection)
+        since = "" if period or state in _FEW else _first_counted(months)
+        cells = count_by_month(connection, which, since=since)
         rows = page_messages(connection, cells, after.split(".") if after else None, PAGE_ROWS + 1)
     return render(
         request,
@@ -89,9 +108,10 @@ def list_messages(
         asked={"state": state, "kind": kind, "period": period},
         choices={
             "state": STATES,
-            "kind": sorted({row["kind"] for row in counted}),
-            "period": list(dict.fromkeys(row["period"] for row in counted)),
+            "kind": sorted(KINDS),
+            "period": months,
         },
+        since=since,
         found=sum(cell["messages"] for cell in cells),
         rows=[listed(row) for row in rows[:PAGE_ROWS]],
         next_place=_place(rows[PAGE_ROWS - 1]) if len(rows) > PAGE_ROWS else "",

@@ -33,7 +33,7 @@ def show_unknown(
     from include.outbox import count_by_month, page_messages
 
     with ws.operations.connect() as connection:
-        cells = [cell for cell in count_by_month(connection) if cell["state"] == "unknown"]
+        cells = count_by_month(connection, {"state": "unknown"})
         rows = page_messages(connection, cells, None, AT_ONCE)
     return render(
         request,

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
-from include.carm.errors import Refused
+from include.carm.errors import Refused, UsageError
 from include.portal.pages import HASH_PATTERN, CheckedForm, InWorkspace
 from include.portal.review_plans import APPLY_DAG, SHORT_HASH, Month, go_to
 from include.portal.staff import Reader, Staff
@@ -107,10 +107,16 @@ async def ask_for_approval(
 ) -> RedirectResponse:
     """Start the Dag that asks a person about a plan, unless it asks already."""
     staff.require_start(APPLY_DAG)
-    await run_in_threadpool(_require_askable, ws, plan_hash)
-    if any(question.is_open for question in (await list_questions(staff)).about(plan_hash)):
-        raise Refused(f"a person is asked about plan {plan_hash[:SHORT_HASH]} already: answer that question")
-    status, _ = await post_run(staff, APPLY_DAG, {"plan_hash": plan_hash})
+    await run_in_threadpool(_require_askable, ws, period, plan_hash)
+    status, number = 409, 0
+    while status == 409:
+        asked = (await list_questions(staff)).about(plan_hash)
+        if any(question.is_open for question in asked):
+            raise Refused(f"a person is asked about plan {plan_hash[:SHORT_HASH]} already: answer that question")
+        # Named for how often it was asked, so that of two who ask at once Airflow takes one.
+        number = max(number, len(asked)) + 1
+        run_id = f"portal__{plan_hash[:SHORT_HASH]}__{number}"
+        status, _ = await post_run(staff, APPLY_DAG, {"plan_hash": plan_hash}, run_id=run_id)
     if status == 403:
         raise HTTPException(403, f"Airflow does not let you start {APPLY_DAG}: ask who administers it")
     if status not in (200, 201):
@@ -118,9 +124,12 @@ async def ask_for_approval(
     return go_to(f"../{period}", plan=plan_hash[:SHORT_HASH], asked="yes")
 
 
-def _require_askable(ws: Workspace, plan_hash: str) -> None:
+def _require_askable(ws: Workspace, period: str, plan_hash: str) -> None:
     from include.approvals import why_not_asked
+    from include.plans import find_plan
 
     obstacle = why_not_asked(ws, plan_hash)
     if obstacle:
         raise Refused(f"nobody can be asked about plan {plan_hash[:SHORT_HASH]}: {obstacle}")
+    if find_plan(ws, plan_hash)["period"] != period:
+        raise UsageError(f"plan {plan_hash[:SHORT_HASH]} is not of {period}")

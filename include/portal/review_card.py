@@ -31,8 +31,9 @@ def show_card(
 @router.post("/review/{period}/accounts/{bn15}", response_class=HTMLResponse, dependencies=[CheckedForm])
 def unmask_card(request: Request, staff: Reader, ws: InWorkspace, plan: MonthPlan, bn15: Bn15) -> HTMLResponse:
     """The card with its amounts, after it was recorded who sees them."""
+    card = _card(request, staff, ws, plan, bn15, is_masked=False)
     record_unmasking(ws, staff, bn15, f"why-card {plan['period']}")
-    return _card(request, staff, ws, plan, bn15, is_masked=False)
+    return card
 
 
 def _card(

@@ -14,14 +14,21 @@ StartedRun = Annotated[str, Query(pattern="^[A-Za-z0-9_.:+~-]*$", max_length=250
 """The run that was just started, in the address of a page; empty where none was."""
 
 
-async def post_run(staff: Staff, dag_id: str, conf: Mapping[str, Any], *, partition_key: str | None = None) -> Answer:
+async def post_run(
+    staff: Staff,
+    dag_id: str,
+    conf: Mapping[str, Any],
+    *,
+    partition_key: str | None = None,
+    run_id: str | None = None,
+) -> Answer:
     """Ask Airflow to start a run in the name of who asks; what it answers, each form says in its own words.
 
-    Raises 403 for who may not start the Dag at all.
+    Airflow answers 409 where a run has the name ``run_id`` already. Raises 403 for who may not start the Dag at all.
     """
     staff.require_start(dag_id)
-    partition = {} if partition_key is None else {"partition_key": partition_key}
-    return await staff.ask_airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, **partition, "conf": conf})
+    given = {name: value for name, value in (("partition_key", partition_key), ("dag_run_id", run_id)) if value}
+    return await staff.ask_airflow("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, **given, "conf": conf})
 
 
 async def start_run(staff: Staff, dag_id: str, conf: Mapping[str, Any]) -> str:

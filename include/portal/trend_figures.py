@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MonthTrend:
-    """The figures of a month; None where the month does not tell. ``quarantine_rate`` is in hundredths of a percent."""
+    """The figures of a month, and the run that closed it; None where the month does not tell.
+
+    ``quarantine_rate`` is in hundredths of a percent.
+    """
 
     period: str
+    run_id: str | None = None
     clients: int | None = None
     closed: int = 0
     converted: int = 0
@@ -54,10 +58,11 @@ def read_trends(ws: Workspace, most_months: int) -> Trends:
     months = [
         MonthTrend(
             period=period,
+            run_id=(summaries[period] or {}).get("run_id"),
             clients=clients.get(period),
             closed=changes.get((period, "close"), 0),
             converted=changes.get((period, "convert"), 0),
-            quarantine_rate=_rate(rows[period]),
+            quarantine_rate=_rate(rows[period], summaries[period]),
             statements=rows[period].get("statements"),
             closing_cents=_closing(summaries[period]),
         )
@@ -68,11 +73,16 @@ def read_trends(ws: Workspace, most_months: int) -> Trends:
     return Trends(months, horizon)
 
 
-def _rate(rows: Mapping[str, int]) -> int | None:
-    """Rows in quarantine among all that the month brought, in hundredths of a percent."""
+def _rate(rows: Mapping[str, int], summary: Mapping[str, Any] | None) -> int | None:
+    """Rows of the ledger in quarantine among all that the month brought, in hundredths of a percent.
+
+    Of snapshots every row comes again each month, so they would hide what the new rows are like.
+    """
+    if summary is None:
+        return None
     published = sum(rows.get(feed, 0) for feed in FEEDS)
-    quarantined = rows.get("quarantine")
-    if quarantined is None or published + quarantined == 0:
+    quarantined = sum(line["row_count"] for line in summary["quarantine"] if line["dataset"] in FEEDS)
+    if published + quarantined == 0:
         return None
     return quarantined * 10_000 // (published + quarantined)
 

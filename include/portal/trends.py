@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from include.portal import plots
-from include.portal.airflow_runs import Runs
+from include.portal.airflow_runs import Run, Runs
 from include.portal.figures import write_cents, write_count, write_span
 from include.portal.months import MonthRuns
 from include.portal.pages import InWorkspace, render
@@ -26,15 +26,15 @@ _MOST_MONTHS = 24
 def show_trends(request: Request, staff: Reader, ws: InWorkspace, runs: MonthRuns) -> HTMLResponse:
     """The plots of the newest two years of months."""
     trends = read_trends(ws, _MOST_MONTHS)
-    found = [plot for plot in [*_of_months(trends), _run_times(runs)] if plot.points]
+    found = [plot for plot in [*_of_months(trends, runs), _run_times(runs)] if plot.points]
     return render(request, "trends.html", staff=staff, plots=found, size=plots, problem=runs.problem)
 
 
-def _of_months(trends: Trends) -> Iterator[Plot]:
-    months = trends.months
+def _of_months(trends: Trends, runs: Runs) -> Iterator[Plot]:
+    months, known = trends.months, {run.run_id: run for run in runs.runs}
 
     def plot(title: str, about: str, figure: Callable[[MonthTrend], int | None], write: Callable[[int], str]) -> Plot:
-        return Plot(title, about, title, _points(months, figure), write)
+        return Plot(title, about, title, _points(months, figure, known), write)
 
     yield plot(
         "Registered clients", "registered on the portal by the month's end", lambda month: month.clients, write_count
@@ -42,7 +42,10 @@ def _of_months(trends: Trends) -> Iterator[Plot]:
     yield plot("Closures", "accounts closed in the month", lambda month: month.closed, write_count)
     yield plot("Conversions", "program types corrected in the month", lambda month: month.converted, write_count)
     yield plot(
-        "Quarantine rate", "rows set apart among all of the month", lambda month: month.quarantine_rate, write_rate
+        "Quarantine rate",
+        "rows of the ledger set apart, among all of the month",
+        lambda month: month.quarantine_rate,
+        write_rate,
     )
     yield plot("Statements", "drawn up for the month", lambda month: month.statements, write_count)
     yield plot(
@@ -59,10 +62,19 @@ def _of_months(trends: Trends) -> Iterator[Plot]:
         )
 
 
-def _points(months: Sequence[MonthTrend], figure: Callable[[MonthTrend], int | None]) -> list[Point]:
-    return [
-        Point(month.period, value, f"months/{month.period}") for month in months if (value := figure(month)) is not None
-    ]
+def _points(
+    months: Sequence[MonthTrend], figure: Callable[[MonthTrend], int | None], known: Mapping[str, Run]
+) -> list[Point]:
+    """Each leads to the run that closed its month; where Airflow does not remember that one, to the month."""
+    points = []
+    for month in months:
+        if (value := figure(month)) is None:
+            continue
+        run = known.get(month.run_id or "")
+        points.append(
+            Point(month.period, value, run.page if run else f"months/{month.period}", is_airflow=run is not None)
+        )
+    return points
 
 
 def _run_times(runs: Runs) -> Plot:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
+from include.database import write_transaction
 from include.operations_plan_tables import PLANS
 from tests.portal.test_months import a_run
 
@@ -27,7 +28,7 @@ BN15 = "123456782RM0001"
 @pytest.mark.parametrize(
     ("dag_id", "run", "page"),
     [
-        ("carm_month", {}, "review/2022-01"),
+        ("carm_month", {}, "review/2022-01?plan={plan}"),
         ("carm_month", {"conf": {}, "partition_key": "2021-12"}, "review/2021-12"),
         # A run that drew up no plan, or stopped, shows where it stands.
         ("carm_month", {"period": "2022-03"}, "months/2022-03"),
@@ -41,7 +42,25 @@ BN15 = "123456782RM0001"
 )
 def test_a_run_leads_to_what_it_is_about(portal, dag_id, run, page):
     answer = lead(portal, dag_id, **run)
-    assert (answer.status_code, answer.headers["location"]) == (303, page)
+    assert (answer.status_code, answer.headers["location"]) == (303, page.format(plan=plan_hash(portal)))
+
+
+def test_of_several_plans_a_run_leads_to_the_one_that_it_made(portal):
+    with write_transaction(portal.ws.operations) as connection:
+        (made,) = connection.execute(select(PLANS).where(PLANS.c.period == "2022-01")).mappings()
+        another = {**made, "plan_hash": "f" * 64, "effects": "shadow", "run_id": "manual 1"}
+        connection.execute(insert(PLANS), [another])
+    assert lead(portal, effects="live").headers["location"] == f"review/2022-01?plan={'f' * 64}"
+    with write_transaction(portal.ws.operations) as connection:
+        connection.execute(update(PLANS).where(PLANS.c.plan_hash == "f" * 64).values(run_id="manual 2"))
+    assert lead(portal, effects="live").headers["location"] == f"review/2022-01?plan={made['plan_hash']}"
+
+
+@pytest.mark.parametrize("run_id", ["manual 1/taskInstances", "..", "."])
+def test_what_is_no_name_of_a_run_is_not_asked_for(portal, run_id):
+    answer = portal.get("/dag-run", params={"dag_id": "carm_month", "run_id": run_id})
+    assert answer.status_code == 404
+    assert portal.airflow.asked == []
 
 
 def test_an_approval_leads_to_its_plan(portal):

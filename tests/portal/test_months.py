@@ -174,6 +174,14 @@ def test_a_failure_hides_what_goes_on_beside_it_in_the_same_stage(portal):
     assert grid(portal)["2022-01"][4] == "failed 132 statements"
 
 
+def test_a_backfill_of_an_issued_month_is_beside_it_unless_it_is_a_live_one(portal):
+    for effects, beside in (("auto", True), (None, True), ("live", False)):
+        let_airflow_know(portal, a_run(state="failed", effects=effects, run_type="backfill"))
+        assert ("beside the record" in portal.get("/months").text) is beside, effects
+    let_airflow_know(portal, a_run(state="failed", effects="auto", run_type="manual"))
+    assert "beside the record" not in portal.get("/months").text
+
+
 def test_a_shadow_run_of_an_issued_month_does_not_change_what_the_record_says(portal):
     tasks = [("manual 2022-01", "statements.render_shard", "failed")]
     let_airflow_know(portal, a_run(state="failed", effects="shadow"), tasks=tasks)

@@ -156,7 +156,8 @@ def test_asking_starts_the_run_that_asks_a_second_person(held: Held) -> None:
     token = held.portal.token("/review/2021-12")
     answer = held.portal.post("/review/2021-12/approval", data={"token": token, "plan_hash": plan_hash})
     assert answer.status_code == 303
-    assert held.portal.airflow.asked[-1] == (*START, {"logical_date": None, "conf": {"plan_hash": plan_hash}})
+    asked = {"logical_date": None, "dag_run_id": f"portal__{plan_hash[:12]}__1", "conf": {"plan_hash": plan_hash}}
+    assert held.portal.airflow.asked[-1] == (*START, asked)
     held.asked(plan_hash, "running", "manual__2022-01-04T15:02:11+00:00")
     shown = held.portal.get(str(answer.next_request.url)).text
     assert "The approval is asked for" in shown
@@ -178,6 +179,47 @@ def test_a_question_that_is_open_is_not_asked_twice(held: Held) -> None:
     held.asked(plan_hash, "failed")
     assert held.portal.post("/review/2021-12/approval", data=form).status_code == 303
     assert "(failed)" in held.portal.get("/review/2021-12").text
+
+
+def test_of_two_who_ask_at_once_airflow_takes_one(held: Held) -> None:
+    plan_hash = held.plans["2021-12"]
+    form = {"token": held.portal.token("/review/2021-12"), "plan_hash": plan_hash}
+    ask, airflow = held.portal.airflow.ask, held.portal.airflow
+
+    async def somebody_was_quicker(method, path, body):
+        if (method, path) == START:
+            held.asked(plan_hash, "queued")
+            airflow.asked.append((method, path, body))
+            return 409, None
+        return await ask(method, path, body)
+
+    airflow.ask = somebody_was_quicker
+    answer = held.portal.post("/review/2021-12/approval", data=form)
+    assert answer.status_code == 409
+    assert "is asked about plan" in answer.text
+    assert [asked[:2] for asked in airflow.asked].count(START) == 1
+
+
+def test_a_name_that_an_older_question_has_is_not_taken_again(held: Held) -> None:
+    form = {"token": held.portal.token("/review/2021-12"), "plan_hash": held.plans["2021-12"]}
+    ask, names = held.portal.airflow.ask, []
+
+    async def one_is_taken(method, path, body):
+        if (method, path) != START:
+            return await ask(method, path, body)
+        names.append(body["dag_run_id"].rpartition("__")[2])
+        return (409, None) if names == ["1"] else (200, {})
+
+    held.portal.airflow.ask = one_is_taken
+    assert held.portal.post("/review/2021-12/approval", data=form).status_code == 303
+    assert names == ["1", "2"]
+
+
+def test_a_plan_is_asked_about_in_its_own_month(held: Held) -> None:
+    form = {"token": held.portal.token("/review/2021-12"), "plan_hash": held.plans["2021-12"]}
+    answer = held.portal.post("/review/2022-01/approval", data=form)
+    assert answer.status_code == 400
+    assert "is not of 2022-01" in answer.text
 
 
 @pytest.mark.parametrize(("status", "told"), [(403, 403), (404, 503), (500, 503)])

@@ -35,7 +35,7 @@ def test_each_figure_is_what_the_months_left(portal):
         "Registered clients": ["2022-01 114", "2021-12 114"],
         "Closures": ["2022-01 3", "2021-12 8"],
         "Conversions": ["2022-01 2", "2021-12 4"],
-        "Quarantine rate": ["2022-01 1.17 %", "2021-12 2.88 %"],
+        "Quarantine rate": ["2022-01 0.29 %", "2021-12 2.03 %"],
         "Statements": ["2022-01 132", "2021-12 121"],
         "Closing balances": ["2022-01 $1,784,906.62", "2021-12 $2,585,530.91"],
         "Run times": ["2022-01 7 min"],
