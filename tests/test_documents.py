@@ -109,7 +109,7 @@ def test_every_picture_is_shown() -> None:
         for document in DOCUMENTS
         for match in _LINK.finditer(document.read_text(encoding="utf-8"))
     }
-    assert set((PROJECT / "docs" / "pictures").glob("*.png")) <= shown
+    assert set((PROJECT / "docs" / "pictures").rglob("*.png")) <= shown
 
 
 def test_the_index_lists_every_record_by_its_title() -> None:

@@ -55,7 +55,10 @@ def main(words: list[str] | None = None) -> int:
     except AlreadyTold as error:
         code = error.exit_code
     except Stopped:
-        progress.write("stopped; what was begun is thrown away when the same command is given again")
+        if options.tells_result:
+            progress.write("stopped; what was begun is thrown away when the same command is given again")
+        else:
+            progress.write("stopped; a run that was at work counts as failed, all else is kept in the data folder")
         code = 130 if options.tells_result else 0
     if options.tells_result:
         progress.write(f"RESULT: {result}")
