@@ -20,6 +20,8 @@ were shown; after that ask anew.
   order: begin with the one after the newest issued.
 - `record_answer`: *nobody answered*, *was rejected*, *does not count*. The months stay shadow. Trigger again, and let
   another person answer.
+- `record_answer`: *changed since the question showed them*. The rules or the policy became others while the question
+  waited. The answer is recorded as refused. Trigger again: the new question shows them as they are now.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, TriggerRule, task
 from forms import period_param, reason_param
 from portal_links import link_to_portal
-from run_context import answer_of, backfill_form, months_of, open_workspace
+from run_context import airflow_records, answer_of, backfill_form, months_of, open_workspace
 from task_settings import ASK_A_PERSON, DATABASE_POOL, TASK_DEFAULTS
 
 
@@ -43,14 +45,16 @@ def check_months(**context):
 # Runs whatever came of the question, so that no run is green without an approval.
 @task(pool=DATABASE_POOL, trigger_rule=TriggerRule.ALL_DONE)
 def record_answer(**context):
-    """Records who answered what, once it is sure that this person may."""
-    from include.backfill_approvals import settle_backfill_answer
+    """Records who answered what, once it is sure that this person may, and that what was shown still holds."""
+    from include.backfill_approvals import settle_backfill_answer, versions_shown
 
+    dag_run, answered = context["dag_run"], answer_of(context, "approval")
     return settle_backfill_answer(
         open_workspace(),
         months_of(context),
+        shown=versions_shown(airflow_records(), dag_run.dag_id, dag_run.run_id, "approval", answered["answer"]),
         reason=context["params"]["reason"],
-        **answer_of(context, "approval"),
+        **answered,
     )
 
 

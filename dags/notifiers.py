@@ -18,6 +18,8 @@ from run_context import mail_route, month_written, open_workspace
 from include.carm.errors import CarmError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Context
 
     from include.on_call import Message, Run
@@ -29,15 +31,24 @@ _NOT_TOLD = (CarmError, AirflowNotFoundException, AirflowSecretsBackendAccessDen
 
 
 class TellFailure(BaseNotifier):
-    """Tells the first task of a run that failed for good; a cleared run that fails again is told again."""
+    """Tells the first task of a run that failed for good; a cleared run that fails again is told again.
+
+    Where nobody could be told, the next task of the run that fails tries it.
+    """
 
     def notify(self, context: Context) -> None:
         from include.on_call import tell_failure
 
         instance, run = context["ti"], _run_of(context)
-        if _is_first_of(run, context):
+        if not _is_first_of(run, context):
+            return
+        is_told = False
+        try:
             message = tell_failure(run, instance.task_id, instance.try_number, context.get("exception"), base_url())
-            tell_on_call(message)
+            is_told = tell_on_call(message)
+        finally:
+            if not is_told:
+                _forget_first_of(run, context)
 
 
 class TellHeldPlan(BaseNotifier):
@@ -84,8 +95,8 @@ def tell_late_run(context: dict[str, Any]) -> None:
     tell_on_call(tell_late(Run(told["dag_id"], told["dag_run_id"], month), since, base_url()))
 
 
-def tell_on_call(message: Message) -> None:
-    """Send a mail to whoever the variable names, or say in one line why nobody is told."""
+def tell_on_call(message: Message) -> bool:
+    """Send a mail to whoever the variable names, or say in one line why nobody is told; whether somebody was."""
     from include.on_call import VARIABLE, read_addresses, send_to_on_call
     from include.system_clock import SystemClock
 
@@ -93,11 +104,13 @@ def tell_on_call(message: Message) -> None:
         addresses = read_addresses(Variable.get(VARIABLE, default=""))
         if not addresses:
             LOG.info("nobody is told: the variable %s is empty", VARIABLE)
-            return
+            return False
         taken = send_to_on_call(mail_route(), addresses, message, SystemClock().instant())
         LOG.info("told by mail, to %d of %d on call: %s", taken, len(addresses), message.subject)
+        return taken > 0
     except _NOT_TOLD as error:
         LOG.warning("nobody on call is told: %s", error)
+        return False
 
 
 def base_url() -> str:
@@ -115,10 +128,23 @@ def _run_of(context: Context) -> Run:
 def _is_first_of(run: Run, context: Context) -> bool:
     from include.on_call import is_first
 
-    cleared = getattr(context["dag_run"], "clear_number", 0)
     try:
-        folder = open_workspace().staging(run.run_id, "on_call")
-        return is_first(folder, f"{run.dag_id} {cleared}")
+        return is_first(*_mark_of(run, context))
     except (*_NOT_TOLD, OSError):
         # What keeps the mark from being made may be just what failed: better told twice than never.
         return True
+
+
+def _forget_first_of(run: Run, context: Context) -> None:
+    from include.on_call import forget_first
+
+    try:
+        forget_first(*_mark_of(run, context))
+    except (*_NOT_TOLD, OSError) as error:
+        LOG.warning("later failures of this run may be told to nobody: %s", error)
+
+
+def _mark_of(run: Run, context: Context) -> tuple[Path, str]:
+    """Where it stands that a failure of this run was told, and under which name: anew after each clearing."""
+    cleared = getattr(context["dag_run"], "clear_number", 0)
+    return open_workspace().staging(run.run_id, "on_call"), f"{run.dag_id} {cleared}"

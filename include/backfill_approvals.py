@@ -6,13 +6,15 @@ about what a person could look at: under other rules of the clean-up, or another
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
-from include.airflow_records import SCHEDULE, UNKNOWN, Answer
+from include.airflow_api import run_path
+from include.airflow_records import SCHEDULE, UNKNOWN, AirflowRecords, Answer
 from include.audit import append_link
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 APPROVED, REJECTED, REFUSED = "approved", "rejected", "refused"
 THE_WAY = "trigger carm_approve_backfill for these months, and let another person approve it"
+_ASK_AGAIN = "trigger carm_approve_backfill again to ask again"
+
+_SHOWN = re.compile(r"(\w+) `([^`]+)`")
+_SHOWN_LENGTH = 12
+"""Of a version the question prints its beginning; see ``approval_form``."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +89,27 @@ def versions_now(ws: Workspace) -> dict[str, str]:
     return {"rules": RuleTable.load().version, "policy": ws.policy.version}
 
 
+def versions_shown(
+    records: AirflowRecords, dag_id: str, run_id: str, task_id: str, answer: Answer | None
+) -> dict[str, str]:
+    """The versions, shortened, in the question that got this answer; empty where it is not there any more.
+
+    Read from the question as Airflow has it on record: whoever may edit a run can replace a task's result, but not
+    what was asked. Only its last line counts, for the reason above it is what whoever asked wrote.
+    """
+    path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+    question = records.api.get(path, accept=(404,))
+    if answer is None or question is None or question["responded_at"] != answer.at:
+        return {}
+    return dict(_SHOWN.findall((question["body"] or "").rstrip().rpartition("\n")[2]))
+
+
 def settle_backfill_answer(
     ws: Workspace,
     months: Months,
     answer: Answer | None,
     *,
+    shown: Mapping[str, str],
     reason: str,
     asked_by: str,
     also_asked_by: Collection[str],
@@ -94,9 +117,11 @@ def settle_backfill_answer(
 ) -> dict[str, Any]:
     """Record what was answered, with its link of the audit chain, and go on only with an approval.
 
+    ``shown`` is as :func:`versions_shown` gives it: a question may wait for days, and its answer is about that.
     ``asked_by`` started the run that asked, ``also_asked_by`` cleared tasks of it. Raises ``Refused`` where nobody
-    answered; and, after recording the answer, where it was no, or where its giver asked for it too or is not known.
-    Returns the row; the same answer again is recorded once.
+    answered; and, after recording the answer, where it was no, where its giver asked for it too or is not known, and
+    where rules or policy are others than were shown. Returns the row, which is an approval; the same answer again is
+    recorded once, and one that was refused once stays so.
     """
     if answer is None:
         raise Refused(
@@ -104,10 +129,15 @@ def settle_backfill_answer(
         )
     askers = {asked_by, *also_asked_by}
     decision = APPROVED if answer.chosen == "Approve" else REJECTED
-    refusal = _why_not_this_person(answer.by, askers) if decision == APPROVED else None
+    now = versions_now(ws)
+    changed = [name for name, version in now.items() if shown.get(name) != version[:_SHOWN_LENGTH]]
+    refusal = None
+    if decision == APPROVED:
+        refusal = _why_not_this_person(answer.by, askers) or _why_not_as_shown(shown, changed)
     row = _record(
         ws,
         months,
+        now | {name: shown.get(name, UNKNOWN) for name in changed},
         decision=REFUSED if refusal else decision,
         reason=require_reason(reason),
         decided_by=answer.by,
@@ -115,10 +145,12 @@ def settle_backfill_answer(
         asked_by=asked_by,
         run_id=run_id,
     )
-    if refusal:
-        raise Refused(f"the answer of {answer.by or 'nobody'} about a backfill of {months} does not count: {refusal}")
     if decision == REJECTED:
         raise Refused(f"a live backfill of {months} was rejected by {answer.by}: it stays shadow")
+    if row["decision"] != APPROVED:
+        refusal = refusal or f"it was refused before, and stays so; {_ASK_AGAIN}"
+    if refusal:
+        raise Refused(f"the answer of {answer.by or 'nobody'} about a backfill of {months} does not count: {refusal}")
     return row
 
 
@@ -140,6 +172,7 @@ def approve_by_command(ws: Workspace, months: Months, *, person: str) -> None:
     _record(
         ws,
         months,
+        versions_now(ws),
         decision=APPROVED,
         reason="a command over the demo world",
         decided_by=name,
@@ -166,10 +199,18 @@ def _why_not_this_person(person: str, askers: Collection[str]) -> str | None:
     return None
 
 
-def _record(ws: Workspace, months: Months, **said: Any) -> dict[str, Any]:
+def _why_not_as_shown(shown: Mapping[str, str], changed: Collection[str]) -> str | None:
+    if not changed:
+        return None
+    if any(name not in shown for name in changed):
+        return f"which rules and policy were shown is not known; {_ASK_AGAIN}"
+    return f"the {' and the '.join(changed)} changed since the question showed them; {_ASK_AGAIN}"
+
+
+def _record(ws: Workspace, months: Months, versions: Mapping[str, str], **said: Any) -> dict[str, Any]:
     """Write the answer as a row; one that was recorded stays as it is, whatever changed since or was answered later."""
     facts = {"first_period": str(months.first), "last_period": str(months.last), **said}
-    facts |= {f"{name}_version": version for name, version in versions_now(ws).items()}
+    facts |= {f"{name}_version": version for name, version in versions.items()}
     bring_up_to_date(ws.operations)
     with write_transaction(ws.operations) as connection:
         number = next_number(connection, BACKFILL_APPROVALS.c.approval_no)

@@ -194,9 +194,17 @@ def compose(route: MailRoute, address: str, message: Message, at: datetime) -> b
 def is_first(folder: Path, name: str) -> bool:
     """Whether nobody said ``name`` before: of many tasks that fail at once, one sends the mail."""
     folder.mkdir(parents=True, exist_ok=True)
-    safe = "".join(character if character.isalnum() else "-" for character in name)
     try:
-        (folder / safe).touch(mode=0o600, exist_ok=False)
+        _mark(folder, name).touch(mode=0o600, exist_ok=False)
     except FileExistsError:
         return False
     return True
+
+
+def forget_first(folder: Path, name: str) -> None:
+    """Let the next one be the first: the mail was not sent."""
+    _mark(folder, name).unlink(missing_ok=True)
+
+
+def _mark(folder: Path, name: str) -> Path:
+    return folder / "".join(character if character.isalnum() else "-" for character in name)

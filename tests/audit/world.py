@@ -14,7 +14,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from include.airflow_records import Answer
 from include.apply import apply_plan
 from include.approvals import record_answer, renew_makers
-from include.backfill_approvals import Months, settle_backfill_answer
+from include.backfill_approvals import Months, settle_backfill_answer, versions_now
 from include.carm.period import Period
 from include.database import connect_engine, write_transaction
 from include.demo import fill_demo
@@ -95,7 +95,8 @@ def _act(ws: Workspace) -> None:
     asked = {"reason": "one more name", "asked_by": "clerk", "also_asked_by": (), "run_id": "manual unlock"}
     unlock_month(ws, period, approved, **asked)
     months = Months.of("2021-10", "2021-11")
-    settle_backfill_answer(ws, months, approved, **{**asked, "run_id": "manual backfill"})
+    shown = {name: version[:12] for name, version in versions_now(ws).items()}
+    settle_backfill_answer(ws, months, approved, shown=shown, **{**asked, "run_id": "manual backfill"})
 
 
 def undo_second_plan(ws: Workspace, plan_hash: str) -> dict[str, Any]:

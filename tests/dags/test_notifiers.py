@@ -128,6 +128,31 @@ def test_a_mail_server_that_is_gone_fails_nothing(
     assert "nobody on call is told: the mail server 127.0.0.1:1 cannot be reached" in caplog.text
 
 
+def test_a_failure_that_could_be_told_to_nobody_is_told_by_the_next(
+    post: PostOffice, notifiers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell, connection = notifiers.TellFailure(), post.connection()
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SMTP", connection.replace(f'"port": {post.port}', '"port": 1'))
+    tell(context("extract.extract_feeds", exception=DataError("while the mail server is gone")))
+    monkeypatch.setenv("AIRFLOW_CONN_CARM_SMTP", connection)
+    tell(context("statements.render_shard", exception=DataError("it is back")))
+    tell(context("notices.publish_notices", exception=DataError("and this is told already")))
+    assert subjects(post) == ["[CARM] carm_month 2021-12 failed: render_shard"]
+
+
+def test_an_error_on_the_way_leaves_no_mark(post: PostOffice, notifiers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> bool:
+        raise OSError("nobody foresaw it")
+
+    tell = notifiers.TellFailure()
+    with monkeypatch.context() as patch:
+        patch.setattr(notifiers, "tell_on_call", fail)
+        with pytest.raises(OSError, match="foresaw"):
+            tell(context(exception=DataError("bad")))
+    tell(context("close_month", exception=DataError("worse")))
+    assert subjects(post) == ["[CARM] carm_month 2021-12 failed: close_month"]
+
+
 def record_plan(post: PostOffice, **changed: Any) -> None:
     days = {"as_of": post.ws.calendar.as_of(PERIOD), "effective_on": post.ws.calendar.effective_on(PERIOD)}
     with write_transaction(post.ws.operations) as connection:

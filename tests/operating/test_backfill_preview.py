@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import update
 
 from include.airflow_records import Answer
 from include.backfill import approval_form, preview_backfill, require_worth_asking
-from include.backfill_approvals import Months, settle_backfill_answer
+from include.backfill_approvals import Months, settle_backfill_answer, versions_now, versions_shown
 from include.carm.errors import Refused, UsageError
 from include.carm.period import Period
 from include.cli import carm
@@ -36,6 +37,7 @@ def approve(ws: Workspace, first: str, last: str, by: str = "checker") -> None:
         ws,
         Months.of(first, last),
         Answer("Approve", by, "2022-03-01T10:00:00+00:00"),
+        shown={name: version[:12] for name, version in versions_now(ws).items()},
         reason="the schedule was off",
         asked_by="clerk",
         also_asked_by=(),
@@ -130,6 +132,11 @@ def test_who_decides_reads_what_would_happen_and_by_which_rules(prepared: Prepar
     assert "**Why:** the schedule was off" in form
     assert "| 2022-01 | no | none yet | accounts are changed by what the policy lets pass" in form
     assert f"policy `{ws.policy.version[:12]}`" in form
+    # The answer is compared with these, read from the last line.
+    question = {"responded_at": "then", "body": form}
+    records: Any = SimpleNamespace(api=SimpleNamespace(get=lambda path, accept: question))
+    read = versions_shown(records, "a_dag", "a run", "approval", Answer("Approve", "checker", "then"))
+    assert read == {name: version[:12] for name, version in versions_now(ws).items()}
 
 
 def test_people_read_a_line_a_month_and_programs_all_of_it(

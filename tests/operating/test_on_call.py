@@ -16,6 +16,7 @@ from include.mail_route import MailRoute
 from include.on_call import (
     Message,
     Run,
+    forget_first,
     is_first,
     one_line_of,
     read_addresses,
@@ -173,3 +174,7 @@ def test_of_many_who_fail_at_once_one_tells_it(tmp_path: Path) -> None:
     assert [is_first(tmp_path / "on_call", "carm_month 0") for _ in range(3)] == [True, False, False]
     # Cleared and failed again.
     assert is_first(tmp_path / "on_call", "carm_month 1")
+    # Its mail was not sent.
+    for _ in range(2):
+        forget_first(tmp_path / "on_call", "carm_month 0")
+    assert is_first(tmp_path / "on_call", "carm_month 0")
