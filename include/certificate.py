@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,13 +42,14 @@ HOLDS, DOES_NOT_HOLD, NOT_CHECKED = RESULTS = ("holds", "does_not_hold", "not_ch
 """What a check of a certificate may come to."""
 
 _KEPT_CHARACTERS = 16
+_SUM = re.compile(rf"(?P<sha256>[0-9a-f]{{64}})  certificate\.(?P<format>{'|'.join(FORMATS)})")
 
 
 @dataclass(frozen=True)
 class Certificate:
     """A certificate that counts: the folder of its files, and the hash of each by its format.
 
-    ``version`` is 1, and one more each time that a run found the month otherwise.
+    ``version`` is 1, and one more each time that a run found the month otherwise. ``data`` is the data folder.
     """
 
     period: Period
@@ -55,6 +57,7 @@ class Certificate:
     folder: Path
     version: int
     sha256: Mapping[str, str]
+    data: Path
 
     def path(self, format: str) -> Path:
         """Where the file of this format lies."""
@@ -65,7 +68,11 @@ class Certificate:
         path = self.path(format)
         content = path.read_bytes() if path.is_file() else None
         if content is None or hashlib.sha256(content).hexdigest() != self.sha256[format]:
-            raise DataError(f"{path} is not the certificate that was written: restore it from a backup (carm verify)")
+            # People read this who need not know where the server keeps its files.
+            shown = path.relative_to(self.data)
+            raise DataError(
+                f"the file {shown} is not the certificate that was written: restore it from a backup (carm verify)"
+            )
         return content
 
     @cached_property
@@ -104,20 +111,37 @@ def _find_told(ws: Workspace, period: Period) -> Certificate | None:
 def certificate_told(ws: Workspace, period: Period, facts: Mapping[str, Any]) -> Certificate:
     """The certificate that a link of the audit chain tells of, by the link's facts."""
     hashes = {format: facts[f"{format}_sha256"] for format in FORMATS}
-    return Certificate(period, "lake", _find_folder(ws, period, "lake", hashes["json"]), facts["version"], hashes)
+    return Certificate(
+        period, "lake", _find_folder(ws, period, "lake", hashes["json"]), facts["version"], hashes, ws.data
+    )
 
 
 def _find_listed(ws: Workspace, period: Period, area: str) -> Certificate | None:
     place = certificate_folder(ws, period, area)
     if not (place / SUMS_NAME).is_file():
         return None
-    pairs = [line.split("  ", 1) for line in (place / SUMS_NAME).read_text(encoding="utf-8").splitlines()]
-    hashes = {pair[-1].rpartition(".")[2]: pair[0] for pair in pairs}
-    if set(hashes) != set(FORMATS):
-        raise DataError(f"{place / SUMS_NAME} does not list the files of a certificate: run {period} in shadow again")
-    found = Certificate(period, area, _find_folder(ws, period, area, hashes["json"]), 0, hashes)
+    hashes = _read_sums(place / SUMS_NAME)
+    if hashes is None:
+        shown = (place / SUMS_NAME).relative_to(ws.data)
+        raise DataError(
+            f"the file {shown} does not list the files of a certificate, each after the 64 hex digits of its hash: "
+            f"run {period} in shadow again"
+        )
+    found = Certificate(period, area, _find_folder(ws, period, area, hashes["json"]), 0, hashes, ws.data)
     # No link tells which one it is: it says so itself.
-    return replace(found, version=found.content["version"])
+    try:
+        return replace(found, version=int(found.content["version"]))
+    except (LookupError, TypeError, ValueError) as error:
+        shown = found.path("json").relative_to(ws.data)
+        raise DataError(f"the file {shown} does not say which version it is: run {period} in shadow again") from error
+
+
+def _read_sums(path: Path) -> dict[str, str] | None:
+    """The hashes by format that ``SHA256SUMS`` lists; None where it is not as :func:`sums_text` writes it."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = [_SUM.fullmatch(line) for line in lines]
+    hashes = {pair["format"]: pair["sha256"] for pair in pairs if pair}
+    return hashes if set(hashes) == set(FORMATS) and len(hashes) == len(lines) else None
 
 
 def _find_folder(ws: Workspace, period: Period, area: str, json_sha256: str) -> Path:
@@ -194,7 +218,7 @@ def write_certificate(
         facts = {"version": content["version"], **{f"{format}_sha256": hashes[format] for format in FORMATS}}
         with write_transaction(ws.operations) as connection:
             append_link(connection, EVENT, str(period), facts)
-    return Certificate(period, area, folder, content["version"], hashes)
+    return Certificate(period, area, folder, content["version"], hashes, ws.data)
 
 
 def sums_text(hashes: Mapping[str, str]) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from include import engine
 from include.certificate import DOES_NOT_HOLD, HOLDS, NOT_CHECKED
@@ -20,11 +21,13 @@ from include.feeds import LEDGER_FEEDS
 from include.operations_schema import FEED_COVERAGE
 from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
 from include.parking import recorded_parking
+from include.statement_registry import HASHES
 
 if TYPE_CHECKING:
     from datetime import date
 
     from duckdb import DuckDBPyConnection
+    from sqlalchemy.engine import Connection
 
     from include.carm.period import Period
     from include.lake import Lake
@@ -68,12 +71,22 @@ _TEXTS = {
         "debits and credits of the ledger totals, by kind and component, with those of the statements",
     ),
     "issue": (
-        "What was issued is what is sealed",
-        "the number of statements in the registry, and the file's hash in the row of the issued month, with the sealed "
-        "statements",
+        "Registry of what was issued = sealed statements",
+        "each row of the month's registry with the sealed statements, in both directions: account, version and hashes "
+        "of its documents; number and file's hash in the row of the issued month. The documents are not read",
     ),
 }
 """The title of each check and what it compares."""
+
+_REGISTERED = pa.schema(
+    [("bn15", pa.string()), ("version", pa.int64()), *((name, pa.string()) for name in HASHES)],
+)
+_DIFFERENCES = {
+    "not_registered": "sealed and not in the registry",
+    "not_sealed": "in the registry and not sealed",
+    "other_hashes": "with other hashes",
+}
+_ROWS_A_READ = 10_000
 
 
 def prove_month(
@@ -95,7 +108,7 @@ def prove_month(
         _open_items(con, lake, period),
         _ageing(facts),
         _ledger(con, lake, period, facts),
-        _issue(ws, lake, period, facts),
+        _issue(ws, con, lake, period, facts),
     ]
     return [_told(check, texts) for check in checks]
 
@@ -252,19 +265,37 @@ def _ledger(con: DuckDBPyConnection, lake: Lake, period: Period, facts: Mapping[
     return _made("ledger", engine.run_table(con, "check_ledger_totals").num_rows, figures)
 
 
-def _issue(ws: Workspace, lake: Lake, period: Period, facts: Mapping[str, Any]) -> Check:
+def _issue(ws: Workspace, con: DuckDBPyConnection, lake: Lake, period: Period, facts: Mapping[str, Any]) -> Check:
     if lake.area != "lake":
         return _not_made("issue", "a run beside the record issues nothing")
     if not facts["issued"]:
         return _not_made("issue", "the month is not issued")
-    registry = STATEMENT_REGISTRY.c
-    of_month = registry.period == str(period), registry.act_no.is_(None)
     with ws.operations.connect() as connection:
         issued = connection.execute(select(ISSUED_MONTHS).where(ISSUED_MONTHS.c.period == str(period))).one()
-        registered = connection.execute(
-            select(func.count()).select_from(STATEMENT_REGISTRY).where(*of_month)
-        ).scalar_one()
+        rows = _registered(connection, period)
+    (found,) = engine.run_table(con, "select_certificate_issue", {"registered": rows}).to_pylist()
     sealed = next(seal for seal in lake.seals("statements") if seal.period == str(period))
-    faults = int(registered != sealed.rows) + int(issued.statements != sealed.rows)
-    faults += int(issued.statements_sha256 != sealed.sha256)
-    return _made("issue", faults, {"registered": registered, "sealed": sealed.rows})
+    differ = {what: found[name] for name, what in _DIFFERENCES.items() if found[name]}
+    if not differ and rows.num_rows != sealed.rows:
+        # Every one has its row: the sealed file names some of them twice.
+        differ["sealed more than once"] = abs(rows.num_rows - sealed.rows)
+    if wrong := int(issued.statements != sealed.rows) + int(issued.statements_sha256 != sealed.sha256):
+        differ["in the row of the issued month"] = wrong
+    note = ", ".join(f"{count:,} {what}" for what, count in differ.items()) or None
+    return _made("issue", sum(differ.values()), {"registered": rows.num_rows, "sealed": sealed.rows}, note=note)
+
+
+def _registered(connection: Connection, period: Period) -> pa.Table:
+    """The rows of the registry that were issued with the month, by what the sealed statements have of them too."""
+    registry = STATEMENT_REGISTRY.c
+    query = select(*(registry[name] for name in _REGISTERED.names))
+    query = query.where(registry.period == str(period), registry.act_no.is_(None))
+    found = connection.execute(query.execution_options(yield_per=_ROWS_A_READ))
+    batches = [
+        pa.record_batch(
+            [pa.array(values, field.type) for values, field in zip(columns, _REGISTERED, strict=True)],
+            schema=_REGISTERED,
+        )
+        for columns in (tuple(zip(*rows, strict=True)) for rows in found.partitions())
+    ]
+    return pa.Table.from_batches(batches, _REGISTERED)

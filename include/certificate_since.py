@@ -75,9 +75,14 @@ def find_head(ws: Workspace, certificate: Certificate) -> dict[str, Any]:
 def change_lines(changes: list[dict[str, Any]], chain: dict[str, Any]) -> list[str]:
     """What :func:`find_changes` and :func:`find_head` found, for people."""
     lines = [f"Not changed since: {', '.join(LOOKED_AT)}"] if not changes else ["Changed since:"]
-    lines += [f"  {change['what']}: {_tell(change)}" for change in changes]
+    lines += [f"  {tell_change(change)}" for change in changes]
     is_there = "is still in it" if chain["has_head_of_certificate"] else "is NOT in it any more: run carm verify"
     return [*lines, f"Audit chain: {tell_count(chain['links'], 'link')} now; the head above {is_there}"]
+
+
+def tell_change(change: dict[str, Any]) -> str:
+    """A row of :func:`find_changes`, for people."""
+    return f"{change['what']}: {_tell(change)}"
 
 
 def _tell(change: dict[str, Any]) -> str:

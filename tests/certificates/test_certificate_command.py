@@ -128,7 +128,10 @@ def test_a_changed_file_is_not_handed_out(ws: Workspace) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     result = run(ws, "--format", "html")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"{path} is not the certificate that was written: restore it from a backup")
+    shown = "certificates/period=2021-12/certificate.html"
+    assert result.stderr.startswith(
+        f"the file {shown} is not the certificate that was written: restore it from a backup"
+    )
 
 
 def test_the_newest_certificate_is_shown_unless_a_month_is_named(prepared: Prepared, tmp_path: Path) -> None:

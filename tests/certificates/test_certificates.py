@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -30,11 +31,14 @@ from include.certificate import (
     find_certificate,
     require_certificate,
 )
+from include.certificate_facts import describe_month
 from include.certificate_page import TEMPLATE_FOLDER
 from include.database import write_transaction
 from include.month import close_month, read_summary
 from include.operations_plan_tables import PLANS
 from include.operations_schema import FEED_COVERAGE, PERIOD_LOCKS
+from include.operations_statement_tables import ISSUED_MONTHS, STATEMENT_REGISTRY
+from include.statement_registry import HASHES
 from include.verify_certificates import verify_certificates
 from include.verify_chain import read_chain
 from include.workspace import Workspace
@@ -416,6 +420,145 @@ def test_the_comparison_with_the_source_is_told_as_it_was_made(
     assert checks["export_declarations"]["result"] == result
     assert why in checks["export_declarations"]["note"]
     assert checks["transactions"]["result"] == "holds"
+
+
+# What was issued
+
+
+def issue_check(ws: Workspace) -> dict[str, Any]:
+    """The check of December's registry, made anew."""
+    month = {"period": str(DECEMBER), "effects": "live", "area": "lake", "run_id": "again"}
+    summary = read_summary(ws, DECEMBER, "lake")
+    assert summary is not None
+    return next(check for check in describe_month(ws, month, summary)["checks"] if check["check"] == "issue")
+
+
+def change_registry(ws: Workspace, *, of_all: bool = False, **values: Any) -> int:
+    """Write other values into the rows of December's registry, or into its first row alone; returns how many."""
+    registry = STATEMENT_REGISTRY.c
+    with write_transaction(ws.operations) as connection:
+        first = connection.execute(select(registry.bn15).order_by(registry.bn15).limit(1)).scalar_one()
+        this = registry.period == str(DECEMBER)
+        if not of_all:
+            this &= registry.bn15 == first
+        return connection.execute(update(STATEMENT_REGISTRY).where(this).values(values)).rowcount
+
+
+@pytest.mark.parametrize(
+    ("values", "faults", "note"),
+    [
+        *(({name: "0" * 64}, 1, "1 with other hashes") for name in HASHES),
+        ({"object_sha256": None}, 1, "1 with other hashes"),
+        ({"bn15": "000000000RM9999"}, 2, "1 sealed and not in the registry, 1 in the registry and not sealed"),
+        ({"version": 2}, 2, "1 sealed and not in the registry, 1 in the registry and not sealed"),
+        ({"act_no": 1}, 1, "1 sealed and not in the registry"),
+    ],
+    ids=str,
+)
+def test_a_row_of_the_registry_that_is_not_what_is_sealed_is_counted(
+    prepared: Prepared, tmp_path: Path, values: dict[str, Any], faults: int, note: str
+) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    assert (issue_check(ws)["result"], issue_check(ws)["note"]) == ("holds", None)
+    assert change_registry(ws, **values) == 1
+    check = issue_check(ws)
+    assert (check["result"], check["faults"], check["note"]) == ("does_not_hold", faults, note)
+
+
+def test_every_row_of_the_registry_is_held_against_what_is_sealed(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    rows = change_registry(ws, of_all=True, document_sha256="0" * 64)
+    with write_transaction(ws.operations) as connection:
+        connection.execute(update(ISSUED_MONTHS).values(statements=rows + 1))
+    check = issue_check(ws)
+    assert rows > 1
+    assert check["figures"] == {"registered": rows, "sealed": rows}
+    assert (check["faults"], check["note"]) == (
+        rows + 1,
+        f"{rows} with other hashes, 1 in the row of the issued month",
+    )
+
+
+def test_of_what_an_earlier_release_issued_the_hash_of_the_page_alone_is_held(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    change_registry(ws, of_all=True, object_sha256=None, csv_sha256=None, pdf_sha256=None)
+    assert issue_check(ws)["result"] == "holds"
+    change_registry(ws, document_sha256="0" * 64)
+    assert issue_check(ws)["note"] == "1 with other hashes"
+
+
+def test_a_statement_that_is_sealed_twice_is_told(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    table = pq.read_table(ws.lake().file("statements", DECEMBER), partitioning=None)
+    ws.lake().publish_and_seal("statements", DECEMBER, pa.concat_tables([table, table.slice(0, 1)]), run_id="forged")
+    assert issue_check(ws)["note"] == "1 sealed more than once, 2 in the row of the issued month"
+
+
+def test_what_an_act_did_to_a_statement_later_is_no_difference(prepared: Prepared, tmp_path: Path) -> None:
+    ws = prepared.copy(tmp_path / "data", december)
+    change_registry(ws, superseded_by=2)
+    change_registry(ws, of_all=True, withdrawn_by=1)
+    assert issue_check(ws)["result"] == "holds"
+
+
+def test_the_check_of_the_registry_does_not_claim_to_have_read_documents(issued: Workspace) -> None:
+    check = issue_check(issued)
+    assert check["title"] == "Registry of what was issued = sealed statements"
+    assert check["compared"].endswith("The documents are not read")
+
+
+# A list of hashes that is damaged
+
+
+@pytest.mark.parametrize(
+    "sums",
+    [
+        "broken\n",
+        "/../../../../../x  certificate.json\na  certificate.html\nb  certificate.pdf\n",
+        "".join(f"{'A' * 64}  certificate.{format}\n" for format in FORMATS),
+        "".join(f"{'a' * 63}  certificate.{format}\n" for format in FORMATS),
+        "".join(f"{'a' * 64}  certificate.{format}\n" for format in ("json", "json", "html", "pdf")),
+        "",
+        "\udcff\udcfe",
+    ],
+    ids=["words", "a way out of the folder", "capitals", "too short", "one twice", "empty", "no text"],
+)
+def test_a_list_of_hashes_that_is_none_is_named_by_its_place_in_the_data_folder(issued: Workspace, sums: str) -> None:
+    place = certificate_folder(issued, DECEMBER, "shadow")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "SHA256SUMS").write_bytes(sums.encode(errors="surrogateescape"))
+    try:
+        with pytest.raises(DataError) as caught:
+            find_certificate(issued, DECEMBER, "shadow")
+    finally:
+        shutil.rmtree(place.parent)
+    assert str(caught.value) == (
+        "the file shadow/certificates/period=2021-12/SHA256SUMS does not list the files of a certificate, each after "
+        "the 64 hex digits of its hash: run 2021-12 in shadow again"
+    )
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"not JSON", b'{"version": "x"}', b"\xff"])
+def test_a_certificate_beside_the_record_that_does_not_say_its_version_is_named(
+    issued: Workspace, content: bytes
+) -> None:
+    place = certificate_folder(issued, DECEMBER, "shadow")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "certificate.json").write_bytes(content)
+    sums = certificate_module.sums_text(dict.fromkeys(FORMATS, hashlib.sha256(content).hexdigest()))
+    (place / "SHA256SUMS").write_text(sums, encoding="utf-8")
+    try:
+        with pytest.raises(
+            DataError, match=r"^the file shadow/certificates/period=2021-12/certificate\.json does not say which"
+        ):
+            find_certificate(issued, DECEMBER, "shadow")
+    finally:
+        shutil.rmtree(place.parent)
+
+
+# The chain
 
 
 def test_the_chain_takes_the_hashes_of_all_three_files(issued: Workspace) -> None:

@@ -76,7 +76,10 @@ def test_a_file_that_was_changed_or_lost_is_named(
     path = folders[which] / f"certificate.{format}"
     with rewritten(path, content), pytest.raises(DataError) as caught:
         verify_certificates(made, chain_of(made), None)
-    assert str(caught.value).startswith(f"{path} is not the certificate that was written: restore it from a backup")
+    shown = path.relative_to(made.data)
+    assert str(caught.value).startswith(
+        f"the file {shown} is not the certificate that was written: restore it from a backup"
+    )
     assert ("of the audit chain (certificate 2021-07) tells its hash" in str(caught.value)) == (which != "beside")
     assert verify_certificates(made, chain_of(made), None).told == 2
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from sqlalchemy import delete, update
 
+from include.carm.errors import Unavailable
 from include.carm.period import Period
 from include.certificate import certificate_folder, find_certificate
+from include.certificate_since import LOOKED_AT
+from include.database import write_transaction
+from include.operations_plan_tables import AUDIT_CHAIN, PLANS
+from include.operations_schema import COVERAGE
 from tests.pipeline import run_month
 
 MONTH = Period(2022, 1)
@@ -42,7 +48,75 @@ def test_a_file_that_was_changed_is_not_sent(portal):
     page.write_bytes(page.read_bytes() + b"<!-- -->")
     answer = portal.get("/months/2022-01/certificate.html")
     assert answer.status_code == 404
-    assert "is not the certificate that was written: restore it from a backup" in answer.text
+    assert "file certificates/period=2022-01/certificate.html is not the certificate that was written" in answer.text
+    assert str(portal.ws.data) not in answer.text
+
+
+# What has changed since
+
+
+def test_where_nothing_has_changed_since_the_page_says_what_was_looked_at(portal):
+    html = portal.get("/months/2022-01/certificate").text
+    assert f"Not changed since it was written: {', '.join(LOOKED_AT)}." in html
+    assert html.index("Not changed since it was written") < html.index("<iframe")
+    assert "Changed since it was written:" not in html
+    assert "The head of the audit chain" not in html
+
+
+def test_what_has_changed_since_is_listed_above_the_certificate(portal):
+    this = (COVERAGE.c.dataset == "interest") & (COVERAGE.c.period == "2022-01")
+    with write_transaction(portal.ws.operations) as connection:
+        connection.execute(update(PLANS).where(PLANS.c.period == "2022-01").values(state="<undone>"))
+        assert connection.execute(update(COVERAGE).where(this).values(sha256="0" * 64)).rowcount == 1
+    html = portal.get("/months/2022-01/certificate").text
+    assert html.index("Changed since it was written:") < html.index("<li>sealed files: interest</li>")
+    assert html.index("<li>plan: ") < html.index("<iframe")
+    assert "&lt;undone&gt;</li>" in html
+    assert "Not changed since" not in html
+
+
+def test_a_chain_that_lost_the_head_of_the_certificate_is_told(portal):
+    head = find_certificate(portal.ws, MONTH).content["moment"]["audit_chain"]["head"]
+    with write_transaction(portal.ws.operations) as connection:
+        connection.execute(delete(AUDIT_CHAIN).where(AUDIT_CHAIN.c.sha256 == head))
+    html = portal.get("/months/2022-01/certificate").text
+    assert "The head of the audit chain that it prints is not in the chain any more" in html
+
+
+def test_of_a_damaged_certificate_the_page_says_why_no_change_can_be_told(portal):
+    (certificate_folder(portal.ws, MONTH) / "certificate.json").write_text("{}", encoding="utf-8")
+    answer = portal.get("/months/2022-01/certificate")
+    assert answer.status_code == 200
+    why = "the file certificates/period=2022-01/certificate.json is not the certificate that was written"
+    assert f"Whether anything has changed since it was written cannot be told: {why}" in answer.text
+    assert "Not changed since" not in answer.text
+    assert str(portal.ws.data) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (KeyError("a part of another release"), "the api-server&#39;s log says why"),
+        (PermissionError(13, "denied", "/srv/secret"), "the api-server&#39;s log says why"),
+        (Unavailable("DATA/lake/x is locked"), "lake/x is locked"),
+    ],
+)
+def test_a_change_that_cannot_be_told_leaves_the_page(portal, monkeypatch, fault, why):
+    if isinstance(fault, Unavailable):
+        fault = Unavailable(str(fault).replace("DATA", str(portal.ws.data)))
+
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr("include.certificate_since.find_changes", fail)
+    answer = portal.get("/months/2022-01/certificate")
+    assert answer.status_code == 200
+    assert f"cannot be told: {why}" in answer.text
+    assert "<iframe" in answer.text
+    assert str(portal.ws.data) not in answer.text
+
+
+# A month without one, and a run beside the record
 
 
 def test_a_month_without_one_says_so(portal):
@@ -59,6 +133,23 @@ def test_that_of_a_shadow_run_stands_beside_it(portal):
     assert 'src="certificate.html?area=shadow"' in beside
     sent = portal.get("/months/2022-01/certificate.json?area=shadow").content
     assert hashlib.sha256(sent).hexdigest() == find_certificate(portal.ws, MONTH, "shadow").sha256["json"]
+
+
+@pytest.mark.parametrize("sums", ["broken\n", "/../../x  certificate.json\n a  certificate.html\nb  certificate.pdf\n"])
+def test_a_damaged_one_of_a_shadow_run_leaves_that_of_the_record(portal, sums):
+    place = certificate_folder(portal.ws, MONTH, "shadow")
+    place.mkdir(parents=True)
+    (place / "SHA256SUMS").write_text(sums, encoding="utf-8")
+    answer = portal.get("/months/2022-01/certificate")
+    assert answer.status_code == 200
+    assert "<iframe" in answer.text
+    why = "shadow/certificates/period=2022-01/SHA256SUMS does not list the files of a certificate"
+    assert f"The certificate of the shadow run cannot be shown: the file {why}" in answer.text
+    for page in ("certificate?area=shadow", "certificate.pdf?area=shadow"):
+        answer = portal.get(f"/months/2022-01/{page}")
+        assert answer.status_code == 404
+        assert why in answer.text
+        assert str(portal.ws.data) not in answer.text
 
 
 @pytest.mark.parametrize(
