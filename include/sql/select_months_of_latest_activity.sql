@@ -2,10 +2,11 @@
 -- Grain: one row per dataset, activity or baseline, and month.
 -- Reads: activity, baseline
 -- Writes: nothing, says which large files have to be read
--- Parameters: $account_key (integer), $last_import_on, $last_export_on, $last_other_on (date, NULL where it has none)
+-- Parameters: $account_key (integer), $last_import_on (date), $last_export_on (date), $last_other_on (date)
 -- Rerun: same inputs give the same rows in the same order.
 --
--- For an account of which no revision took activity away: there all rows of an item that counts carry its day.
+-- The days are NULL where the account has no such activity. For an account of which no revision took activity away:
+-- there all rows of an item that counts carry its day.
 WITH seen AS (
     SELECT
         'activity' AS dataset,
