@@ -332,6 +332,13 @@ def count_by_month(
     return sorted(rows, key=lambda row: (row["period"], row["kind"], row["state"]), reverse=True)
 
 
+def count_by_state(connection: Connection, states: Collection[str]) -> dict[str, int]:
+    """How many messages of all months are in each of ``states``; those that none is in are left out."""
+    state = OUTBOX.c.state
+    query = select(state, func.count().label("messages")).where(state.in_(states)).group_by(state)
+    return {row.state: row.messages for row in connection.execute(query)}
+
+
 PLACE = ("period", "kind", "state", "message_key")
 """What a message is listed by: a page goes on after the place of the last one on the page before."""
 

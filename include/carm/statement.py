@@ -55,7 +55,7 @@ SECTIONS = (
 """The sections in the order in which they stand on the page."""
 
 # Spreadsheets take a cell that begins like this for a formula, whatever the quotes around it; some the wide signs too.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 class StatementLine(NamedTuple):
@@ -292,7 +292,7 @@ def guard_formula(cell: str | None) -> str | None:
 
     One that has such marks already gets one more, so that taking one away always gives the text back.
     """
-    return f"'{cell}" if cell is not None and _FORMULA.match(cell) else cell
+    return f"'{cell}" if cell is not None and FORMULA.match(cell) else cell
 
 
 def render_csv(statement: Statement) -> bytes:

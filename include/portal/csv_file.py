@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import StreamingResponse
 
+from include.carm.statement import FORMULA
 from include.portal.pages import HEADERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BEGINS_A_FORMULA = r"^'*[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
-"""In the words of RE2; the same as of the statements' own files, wide signs and those with marks already too."""
+_BEGINS_A_FORMULA = f"^{FORMULA.pattern}"
+"""The same texts as in the statements' own files."""
 
 
 def send_csv(name: str, columns: Iterable[str], batches: Iterable[pa.RecordBatch]) -> StreamingResponse:

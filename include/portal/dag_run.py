@@ -25,7 +25,7 @@ async def asked_run(
 ) -> Run:
     """The run that the address names, as Airflow shows it to this person."""
     # Neither names a run, and as a part of a path they would ask Airflow for something else.
-    is_name = "/" not in run_id and set(run_id) != {"."} and set(dag_id) != {"."} and run_id != ".."
+    is_name = "/" not in run_id and {"."} not in (set(run_id), set(dag_id))
     run = await find_run(staff, dag_id, run_id) if is_name else None
     if run is None:
         raise HTTPException(404, "Airflow knows no such run, or does not show it to you")

@@ -38,13 +38,13 @@ def show_outbox(
 
     Of a month that is asked for, else of the newest ones; what waits or is unknown of all.
     """
-    from include.outbox import count_by_month, list_months
+    from include.outbox import count_by_month, count_by_state, list_months
 
     with ws.operations.connect() as connection:
         months = list_months(connection)
         which = {"period": period} if period else {}
         shown = count_by_month(connection, which, since="" if period else _first_counted(months))
-        open_ones = [row for state in ("unknown", "planned") for row in count_by_month(connection, {"state": state})]
+        in_state = count_by_state(connection, ("unknown", "planned"))
     return render(
         request,
         "outbox.html",
@@ -55,8 +55,8 @@ def show_outbox(
         counted=len({row["period"] for row in shown}),
         months_table=_cross(shown, "period"),
         kinds_table=_cross(shown, "kind"),
-        unknown=sum(row["messages"] for row in open_ones if row["state"] == "unknown"),
-        waiting=sum(row["messages"] for row in open_ones if row["state"] == "planned"),
+        unknown=in_state.get("unknown", 0),
+        waiting=in_state.get("planned", 0),
         state_class=state_class,
     )
 

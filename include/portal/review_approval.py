@@ -26,6 +26,8 @@ router = APIRouter()
 _QUESTION_TASK = "approval"
 _OPEN = ("queued", "running")
 _MOST_RUNS = 100
+_MOST_TRIES = 20
+"""Names of runs that are tried where Airflow knows the first ones already, of questions too old to be listed."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ async def ask_for_approval(
     """Start the Dag that asks a person about a plan, unless it asks already."""
     staff.require_start(APPLY_DAG)
     await run_in_threadpool(_require_askable, ws, period, plan_hash)
-    status, number = 409, 0
-    while status == 409:
+    number = 0
+    for _ in range(_MOST_TRIES):
         asked = (await list_questions(staff)).about(plan_hash)
         if any(question.is_open for question in asked):
             raise Refused(f"a person is asked about plan {plan_hash[:SHORT_HASH]} already: answer that question")
@@ -117,6 +119,8 @@ async def ask_for_approval(
         number = max(number, len(asked)) + 1
         run_id = f"portal__{plan_hash[:SHORT_HASH]}__{number}"
         status, _ = await post_run(staff, APPLY_DAG, {"plan_hash": plan_hash}, run_id=run_id)
+        if status != 409:
+            break
     if status == 403:
         raise HTTPException(403, f"Airflow does not let you start {APPLY_DAG}: ask who administers it")
     if status not in (200, 201):

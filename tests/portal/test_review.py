@@ -222,7 +222,7 @@ def test_a_plan_is_asked_about_in_its_own_month(held: Held) -> None:
     assert "is not of 2022-01" in answer.text
 
 
-@pytest.mark.parametrize(("status", "told"), [(403, 403), (404, 503), (500, 503)])
+@pytest.mark.parametrize(("status", "told"), [(403, 403), (404, 503), (409, 503), (500, 503)])
 def test_what_airflow_refuses_is_said(held: Held, status: int, told: int) -> None:
     held.portal.airflow.answers[START] = (status, None)
     form = {"token": held.portal.token("/review/2021-12"), "plan_hash": held.plans["2021-12"]}
